@@ -1,0 +1,1 @@
+"""The proof: unit (no database), integration, acceptance (the journeys), browser, chaos."""
