@@ -1,0 +1,1 @@
+"""The rule language: operators, conditions, actions, parsing and evaluation. Knows no database, queue or web."""
