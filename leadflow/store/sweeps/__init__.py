@@ -1,0 +1,1 @@
+"""Sweeps: a scheduled rule over all records, page by page, as statements on sets."""
