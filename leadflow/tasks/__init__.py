@@ -1,0 +1,1 @@
+"""The Celery app and its tasks: doors, a transaction and a story each. The database holds the work."""
