@@ -1,0 +1,64 @@
+"""What the web application needs from its door: values only, settings were read before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import cast
+
+from flask import current_app
+from sqlalchemy import Engine
+
+from leadflow.outbound.sealing import Seals
+from leadflow.services.outbound_endpoints import Outside
+from leadflow.services.processing import Desk
+from leadflow.services.searches import SearchDesk
+from leadflow.services.sweeps import Workbench
+from leadflow.sources.model import Source
+
+EXTENSION = "leadflow"
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class WebConfig:
+    """`ring` tells the workers that there is work and never blocks; `broker_state` says "up" or what is wrong.
+
+    `is_loopback`: the server listens on this machine only. Then cookies also travel over plain HTTP, and sources
+    without verification are accepted; elsewhere only with `allows_unverified_sources`.
+    `outside`: where endpoints may be, and the keys of their secrets.
+    `searches`: what searches keep between requests; `sweeps` the same for those that people start.
+    `trusted_proxies`: how many proxies in front of us set X-Forwarded-*.
+    """
+
+    engine: Engine
+    secret_key: str
+    ring: Callable[[], None] = lambda: None
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    is_loopback: bool = True
+    allows_unverified_sources: bool = False
+    trusted_proxies: int = 0
+    broker_state: Callable[[], str] = lambda: "unknown"
+    clock: Callable[[], datetime] = utc_now
+    outside: Outside | None = None
+    searches: SearchDesk = field(default_factory=SearchDesk)
+    sweeps: Workbench = field(default_factory=lambda: Workbench(Desk({})))
+
+    @property
+    def has_secure_cookies(self) -> bool:
+        return not self.is_loopback
+
+
+def web_outside() -> Outside:
+    """Which addresses may be called, and the keys of endpoints' secrets; if not given, the application's own key."""
+    config = web_config()
+    return config.outside or Outside(Seals(config.secret_key))
+
+
+def web_config() -> WebConfig:
+    """The configuration of the application that serves this request."""
+    return cast(WebConfig, current_app.extensions[EXTENSION])

@@ -1,0 +1,143 @@
+"""POST /hooks/{source}: take a delivery. 200 means it is stored durably, and will have its effect exactly once."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from io import BytesIO
+from typing import TYPE_CHECKING, cast
+
+from flask import Blueprint, Flask, Response, request
+from flask.blueprints import BlueprintSetupState
+
+from leadflow.services.inbox import prepare_arrival
+from leadflow.sources.deliveries import NotGenuine, verify
+from leadflow.sources.model import Source
+from leadflow.store.inbox import Arrival, Receipt
+from leadflow.web.auth import public
+from leadflow.web.config import WebConfig
+from leadflow.web.group_commit import GroupCommit
+from leadflow.web.health import COUNT
+from leadflow.web.problems import Problem
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+PREFIX = "/hooks/"
+ROUTE = f"{PREFIX}<source>"
+MAX_BODY_BYTES = 1024 * 1024
+
+# Under this name a fault of the lane travels to the view, which raises it: all errors are answered in one place.
+FAULT = "leadflow.fault"
+
+ANSWER_HEADERS = [
+    ("Content-Type", "application/json"),
+    ("Cache-Control", "no-store"),
+    ("X-Content-Type-Options", "nosniff"),
+]
+
+
+def make_blueprint(config: WebConfig) -> Blueprint:
+    """The hooks of all sources of the configuration."""
+    blueprint = Blueprint("hooks", __name__)
+    inbox = GroupCommit(config.engine, config.ring)
+
+    @blueprint.record_once
+    def lay_lane(state: BlueprintSetupState) -> None:
+        app = cast(Flask, state.app)
+        app.wsgi_app = Lane(config, inbox, app.wsgi_app, app.extensions[COUNT])  # type: ignore[method-assign]
+
+    @blueprint.post(ROUTE)
+    @public("senders prove themselves by their source's signature")
+    def receive(source: str) -> Response:
+        if fault := request.environ.get(FAULT):
+            raise fault
+        known = _find_source(config, source)
+        body = request.get_data(cache=False)
+        headers = {name.lower(): value for name, value in request.headers}
+        try:
+            arrival = _take(config, known, headers, request.content_type, body)
+        except NotGenuine as reason:
+            raise Problem(401, str(reason)) from None
+        return Response(_answer(inbox.store(arrival)), 200, content_type="application/json")
+
+    return blueprint
+
+
+class Lane:
+    """Answers good deliveries in front of Flask, whose context, session and guards cost more than storing one does.
+
+    Everything that does not end in 200 goes on to Flask as it came, and is answered there.
+    """
+
+    def __init__(
+        self, config: WebConfig, inbox: GroupCommit, flask: WSGIApplication, count: Callable[..., None]
+    ) -> None:
+        self._config = config
+        self._inbox = inbox
+        self._flask = flask
+        self._count = count
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        begun_at = time.perf_counter()
+        arrival = self._take(environ)
+        if arrival is None:
+            return self._flask(environ, start_response)
+        try:
+            body = _answer(self._inbox.store(arrival)).encode()
+        except Exception as fault:  # noqa: BLE001 - the view raises it
+            environ[FAULT] = fault
+            return self._flask(environ, start_response)
+        self._count("POST", ROUTE, 200, time.perf_counter() - begun_at)
+        start_response("200 OK", [*ANSWER_HEADERS, ("Content-Length", str(len(body)))])
+        return [body]
+
+    def _take(self, environ: WSGIEnvironment) -> Arrival | None:
+        """The delivery, if it is one, of a known source, of a known and allowed length, and genuine."""
+        path, length = environ["PATH_INFO"], environ.get("CONTENT_LENGTH") or ""
+        if not (environ["REQUEST_METHOD"] == "POST" and path.startswith(PREFIX) and length.isdecimal()):
+            return None
+        if int(length) > MAX_BODY_BYTES:
+            return None
+        try:
+            source = _find_source(self._config, path.removeprefix(PREFIX))
+            body = environ["wsgi.input"].read(int(length))
+            environ["wsgi.input"] = BytesIO(body)
+            if len(body) == int(length):
+                return _take(self._config, source, _headers_of(environ), environ.get("CONTENT_TYPE") or None, body)
+        except (Problem, NotGenuine):
+            pass
+        return None
+
+
+def _headers_of(environ: WSGIEnvironment) -> dict[str, str]:
+    """The headers with lower-case names."""
+    return {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")}
+
+
+def _take(
+    config: WebConfig, source: Source, headers: Mapping[str, str], content_type: str | None, body: bytes
+) -> Arrival:
+    """Raises: NotGenuine."""
+    now = config.clock()
+    verify(source, headers, body, now)
+    return prepare_arrival(source, headers, content_type, body, now)
+
+
+def _find_source(config: WebConfig, name: str) -> Source:
+    source: Source | None = config.sources.get(name)
+    if source is None:
+        raise Problem(404, f"There is no source '{name}'.")
+    is_verified = source.verification.kind != "none"
+    if not (is_verified or config.is_loopback or config.allows_unverified_sources or source.allow_unverified):
+        raise Problem(
+            401,
+            f"The source '{name}' has no verification, and this server can be reached from other machines. Give it"
+            " one, or allow it with allow_unverified: true in its file or LEADFLOW_ALLOW_UNVERIFIED_SOURCES=true.",
+        )
+    return source
+
+
+def _answer(receipt: Receipt) -> str:
+    return json.dumps({"event_id": receipt.event_id, "duplicate": receipt.is_duplicate})

@@ -1,0 +1,25 @@
+"""The screens: server-rendered pages for the people who use leadflow."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from flask import Blueprint, Flask
+
+from leadflow.web.auth import protect_forms
+from leadflow.web.config import WebConfig
+from leadflow.web.pages import desk, entrance, events, outbox, overview, records, rules, sweeps, tasks
+from leadflow.web.problems import show_errors_with
+
+__all__ = ["make_blueprint"]
+
+
+def make_blueprint(_config: WebConfig | None = None) -> Blueprint:
+    """All pages; the application's configuration reaches them through `web_config`."""
+    pages = Blueprint("pages", __name__)
+    desk.prepare(pages)
+    protect_forms(pages)
+    for room in (entrance, overview, events, records, rules, tasks, outbox, sweeps):
+        room.register(pages)
+    pages.record_once(lambda state: show_errors_with(cast(Flask, state.app), entrance.show_problem))
+    return pages

@@ -1,0 +1,259 @@
+"""Companies and contacts: lists, cards, and what a person may change on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Blueprint, flash, request, url_for
+from sqlalchemy import Connection
+
+from leadflow.domain.lead_status import LeadStatus
+from leadflow.domain.lifecycle import Category
+from leadflow.errors import Conflict, InvalidRequest, StaleWrite, UnknownValue
+from leadflow.services.records import change_company, change_contact
+from leadflow.store import page_reads, reads
+from leadflow.store.lists import Lists
+from leadflow.web.auth import current_caller, requires
+from leadflow.web.config import web_config
+from leadflow.web.pages import desk, wording
+
+SHOWN_CONTACTS = 20
+FIRST_ENTRIES = 40
+MAX_ENTRIES = 640
+CHANGED_MEANWHILE = (
+    "Somebody or something changed this record since you opened it. Look at it as it is now, then decide."
+)
+
+
+def register(pages: Blueprint) -> None:
+    """Add the records to the blueprint."""
+    _register_lists(pages)
+    _register_cards(pages)
+    _register_edits(pages)
+
+
+def _register_lists(pages: Blueprint) -> None:
+    @pages.get("/companies")
+    @requires("viewer")
+    def companies() -> Any:
+        with desk.reading() as connection:
+            return desk.show(connection, "companies.html", "companies", **_list_of_companies(connection))
+
+    @pages.get("/contacts")
+    @requires("viewer")
+    def contacts() -> Any:
+        with desk.reading() as connection:
+            return desk.show(connection, "contacts.html", "contacts", **_list_of_contacts(connection))
+
+    @pages.get("/search")
+    @requires("viewer")
+    def search() -> Any:
+        with desk.reading() as connection:
+            return desk.show(connection, "search.html", "search", **_found(connection, desk.asked("q")))
+
+
+def _register_cards(pages: Blueprint) -> None:
+    @pages.get("/companies/<int:company_id>")
+    @requires("viewer")
+    def company(company_id: int) -> Any:
+        return _company_card(desk.expected_id(company_id))
+
+    @pages.get("/contacts/<int:contact_id>")
+    @requires("viewer")
+    def contact(contact_id: int) -> Any:
+        return _contact_card(desk.expected_id(contact_id))
+
+
+def _register_edits(pages: Blueprint) -> None:
+    @pages.post("/companies/<int:company_id>/category")
+    @requires("editor")
+    def change_company_category(company_id: int) -> Any:
+        patch = {"category": request.form.get("category") or None}
+        refusal = _try(change_company, desk.expected_id(company_id), patch)
+        if refusal:
+            return _company_card(company_id, refusal)
+        return desk.go(url_for("pages.company", company_id=company_id))
+
+    @pages.post("/contacts/<int:contact_id>/category")
+    @requires("editor")
+    def change_contact_category(contact_id: int) -> Any:
+        patch = {"category": request.form.get("category") or None}
+        return _after_contact(contact_id, "category", _try(change_contact, desk.expected_id(contact_id), patch))
+
+    @pages.post("/contacts/<int:contact_id>/lead-status")
+    @requires("editor")
+    def change_lead_status(contact_id: int) -> Any:
+        patch = {"lead_status": request.form.get("lead_status", "")}
+        return _after_contact(contact_id, "lead_status", _try(change_contact, desk.expected_id(contact_id), patch))
+
+
+def _after_contact(contact_id: int, field: str, refusal: str | None) -> Any:
+    if refusal:
+        return _contact_card(contact_id, refusal, field)
+    return desk.go(url_for("pages.contact", contact_id=contact_id))
+
+
+def _try(change: Any, record_id: int, patch: Mapping[str, str | None]) -> str | None:
+    """Make the change as the person who is signed in; the reason if it is refused."""
+    try:
+        with desk.writing() as connection:
+            change(connection, current_caller().actor, record_id, patch, desk.now(), desk.sent_revision())
+    except StaleWrite:
+        return CHANGED_MEANWHILE
+    except (Conflict, InvalidRequest, UnknownValue) as reason:
+        return str(reason)
+    web_config().ring()
+    flash("Saved. The history names you.", "green")
+    return None
+
+
+# -- lists -------------------------------------------------------------------------------------------------------------
+
+
+def categories_on_offer(lists: Lists) -> list[Category]:
+    """What may be chosen, in rank order."""
+    return sorted((one for one in lists.lifecycle.categories.values() if not one.deleted), key=lambda one: one.rank)
+
+
+def statuses_on_offer(lists: Lists) -> list[LeadStatus]:
+    """What may be chosen, in rank order."""
+    return sorted((one for one in lists.statuses.by_key.values() if not one.deleted), key=lambda one: one.rank)
+
+
+def _list_of_companies(connection: Connection) -> dict[str, Any]:
+    q, category, after = desk.asked("q"), desk.asked("category"), desk.asked_after()
+    is_none = category == "none"
+    wanted = reads.CompanyFilter(
+        q=q or None,
+        category=None if is_none else category or None,
+        has_category=False if is_none else None,
+    )
+    page = page_reads.newest_companies(connection, wanted, after=after, limit=desk.PAGE_SIZE)
+    return {
+        "companies": page.items,
+        "next_key": page.next_key,
+        "after": after,
+        "q": q,
+        "category": category,
+        "categories": categories_on_offer(desk.lists(connection)),
+        "contact_counts": page_reads.contacts_per_company(connection, [one.id for one in page.items]),
+        "total": sum(reads.companies_per_category(connection).values()),
+    }
+
+
+def _list_of_contacts(connection: Connection) -> dict[str, Any]:
+    q, category, status, after = desk.asked("q"), desk.asked("category"), desk.asked("status"), desk.asked_after()
+    wanted = reads.ContactFilter(
+        q=q or None, category=category or None, lead_status=status if status not in ("", "active") else None
+    )
+    page = page_reads.newest_contacts(connection, wanted, is_lead=bool(status), after=after, limit=desk.PAGE_SIZE)
+    ids = {one.company_id for one in page.items if one.company_id is not None}
+    lists = desk.lists(connection)
+    return {
+        "contacts": page.items,
+        "companies": reads.companies_by_id(connection, ids) if ids else {},
+        "next_key": page.next_key,
+        "after": after,
+        "q": q,
+        "category": category,
+        "status": status,
+        "categories": categories_on_offer(lists),
+        "statuses": statuses_on_offer(lists),
+    }
+
+
+def _found(connection: Connection, q: str) -> dict[str, Any]:
+    if not q:
+        return {"q": "", "companies": [], "contacts": []}
+    companies = page_reads.newest_companies(connection, reads.CompanyFilter(q=q), after=None, limit=10)
+    contacts = page_reads.newest_contacts(connection, reads.ContactFilter(q=q), is_lead=False, after=None, limit=10)
+    return {"q": q, "companies": companies.items, "contacts": contacts.items}
+
+
+# -- cards -------------------------------------------------------------------------------------------------------------
+
+
+def _company_card(company_id: int, refusal: str | None = None) -> Any:
+    with desk.reading() as connection:
+        values = _company_values(connection, company_id)
+        status = 409 if refusal else 200
+        return desk.show(connection, "company.html", "companies", status, refusal=refusal, **values)
+
+
+def _company_values(connection: Connection, company_id: int) -> dict[str, Any]:
+    lists = desk.lists(connection)
+    company = reads.company(connection, company_id)
+    wanted = reads.ContactFilter(company_id=company_id)
+    contacts = page_reads.newest_contacts(connection, wanted, is_lead=False, after=None, limit=SHOWN_CONTACTS)
+    timeline = page_reads.timeline_of_company(connection, company_id, limit=_entries_to_show())
+    return {
+        "company": company,
+        "name": wording.company_name(company),
+        "category": lists.lifecycle.categories.get(company.category.key) if company.category else None,
+        "categories": categories_on_offer(lists),
+        "contacts": contacts.items,
+        "contact_total": page_reads.contacts_per_company(connection, [company_id]).get(company_id, 0),
+        "sales": list(reversed(reads.sales(connection, company_id=company_id).items)),
+        "tasks": page_reads.tasks_of_company(connection, company_id),
+        "own_fields": _own_fields(lists, "company", company.fields),
+        "timeline": timeline,
+        "people": _people_in(connection, timeline),
+        "show": _entries_to_show(),
+        "is_contact_page": False,
+    }
+
+
+def _contact_card(contact_id: int, refusal: str | None = None, refusal_of: str = "") -> Any:
+    with desk.reading() as connection:
+        values = _contact_values(connection, contact_id)
+        status = 409 if refusal else 200
+        told = {"refusal": refusal, "refusal_of": refusal_of}
+        return desk.show(connection, "contact.html", "contacts", status, **told, **values)
+
+
+def _contact_values(connection: Connection, contact_id: int) -> dict[str, Any]:
+    lists = desk.lists(connection)
+    contact = reads.contact(connection, contact_id)
+    status = contact.lead_status
+    timeline = page_reads.timeline_of_contact(connection, contact, limit=_entries_to_show())
+    return {
+        "contact": contact,
+        "name": wording.contact_name(contact),
+        "company": None if contact.company_id is None else reads.company(connection, contact.company_id),
+        "category": lists.lifecycle.categories.get(contact.category.key) if contact.category else None,
+        "categories": categories_on_offer(lists),
+        "status": lists.statuses.by_key.get(status.key) if status else None,
+        "statuses": statuses_on_offer(lists),
+        "tasks": page_reads.tasks_of_contact(connection, contact_id),
+        "own_fields": _own_fields(lists, "contact", contact.fields),
+        "timeline": timeline,
+        "people": {},
+        "show": _entries_to_show(),
+        "is_contact_page": True,
+    }
+
+
+def _entries_to_show() -> int:
+    """How much of a timeline is asked for: it doubles with each “show earlier”."""
+    asked = request.args.get("show", "")
+    wanted = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 6 else FIRST_ENTRIES
+    return min(max(wanted, FIRST_ENTRIES), MAX_ENTRIES)
+
+
+def _people_in(connection: Connection, timeline: page_reads.Timeline) -> dict[int, reads.ContactView]:
+    ids = {
+        one.contact_id
+        for entry in timeline.entries
+        if (one := entry.change or entry.event or entry.task) and one.contact_id is not None
+    }
+    return reads.contacts_by_id(connection, ids) if ids else {}
+
+
+def _own_fields(lists: Lists, record: str, fields: dict[str, Any]) -> list[tuple[str, str]]:
+    """The installation's own fields that have a value, with their labels."""
+    return [
+        (one.label, wording.value_words(lists, one.path, fields[name]))
+        for name, one in lists.catalogue.custom(record).items()
+        if fields.get(name) is not None
+    ]
