@@ -1,0 +1,1 @@
+"""The journeys of the outside contract, against real processes."""
