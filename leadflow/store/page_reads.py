@@ -26,6 +26,7 @@ from leadflow.store.tables import (
     DeliveryConflict,
     EventRow,
     OutboxRow,
+    ProposalRow,
     RunRow,
     SweepRow,
     TaskRow,
@@ -57,12 +58,13 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """How many events are stuck, tasks due, messages parked and sweeps braked, each counted up to `COUNT_LIMIT`."""
+    """How much waits for a person: stuck events, due tasks, … each counted up to `COUNT_LIMIT`."""
 
     stuck_events: int
     due_tasks: int
     parked_messages: int
     braked_sweeps: int
+    open_proposals: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +202,8 @@ def attention(connection: Connection, now: datetime) -> Attention:
     due = select(TaskRow.id).where(TaskRow.done_at.is_(None), TaskRow.due_at <= now).limit(COUNT_LIMIT)
     parked = select(OutboxRow.id).where(OutboxRow.state == "parked").limit(COUNT_LIMIT)
     braked = select(SweepRow.id).where(SweepRow.state == "braked").limit(COUNT_LIMIT)
-    counted = (stuck, due, parked, braked)
+    proposed = select(ProposalRow.id).where(ProposalRow.state == "open").limit(COUNT_LIMIT)
+    counted = (stuck, due, parked, braked, proposed)
     counts = select(*(select(func.count()).select_from(one.subquery()).scalar_subquery() for one in counted))
     return Attention(*connection.execute(counts).one())
 

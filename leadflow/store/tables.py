@@ -433,6 +433,9 @@ class RuleSetRow(Base):
     actor_kind: Mapped[str]
     actor_name: Mapped[str]
     origin: Mapped[str]
+    # What the publisher said of it, and the version whose documents a rollback took.
+    note: Mapped[str | None]
+    restores: Mapped[int | None]
     # Which changes and creations running rules listen to: {"record_changed": [paths], "record_created": [records]}.
     listens: Mapped[dict[str, Any]]
 
@@ -551,6 +554,91 @@ class TurnRow(Base):
 
     rule: Mapped[str] = mapped_column(primary_key=True)
     taken: Mapped[int] = mapped_column(BigInteger, server_default="0")
+
+
+class SelectionRow(Base):
+    """Records with a name: those that a condition finds (`dynamic`), or members that people chose (`static`).
+
+    `slug` is what rules and addresses say; `condition` is the rule language as JSON, NULL for a static one.
+    """
+
+    __tablename__ = "selection"
+
+    id: Mapped[int] = _bigint_key()
+    slug: Mapped[str] = mapped_column(unique=True)
+    title: Mapped[str]
+    description: Mapped[str] = mapped_column(server_default="")
+    subject: Mapped[str]
+    kind: Mapped[str]
+    condition: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    created_by: Mapped[str]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    deleted_at: Mapped[datetime | None]
+    revision: Mapped[int] = mapped_column(server_default="1")
+
+    __table_args__ = (
+        CheckConstraint("subject IN ('company', 'contact')", name="known_subject"),
+        CheckConstraint("kind IN ('dynamic', 'static')", name="known_kind"),
+        CheckConstraint("kind = 'dynamic' OR condition IS NULL", name="static_has_no_condition"),
+    )
+
+
+class SelectionMemberRow(Base):
+    """A member of a static selection: the id of a company or contact, as the selection's subject says."""
+
+    __tablename__ = "selection_member"
+
+    selection_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("selection.id"), primary_key=True)
+    record_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    added_by: Mapped[str]
+    added_at: Mapped[datetime]
+
+    __table_args__ = (Index("ix_selection_member_record_id", "record_id", "selection_id"),)
+
+
+class SourceRow(Base):
+    """An inbound source as people changed or made it on the screens; it goes before the file of the same name.
+
+    `definition` is what a file of `config/sources/` holds; secrets are in `sealed` and nowhere else.
+    """
+
+    __tablename__ = "source"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    definition: Mapped[dict[str, Any]]
+    sealed: Mapped[bytes | None]
+    is_enabled: Mapped[bool] = mapped_column(server_default="true")
+    changed_by: Mapped[str]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    revision: Mapped[int] = mapped_column(server_default="1")
+
+
+class DashboardRow(Base):
+    """A dashboard: `tiles` are its tiles in their order, each a mapping with its `kind`."""
+
+    __tablename__ = "dashboard"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    title: Mapped[str]
+    tiles: Mapped[list[Any]]
+    changed_by: Mapped[str]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    revision: Mapped[int] = mapped_column(server_default="1")
+
+
+class RuleDraftRow(Base):
+    """What a person has written in the editor and not published yet; one per account and document."""
+
+    __tablename__ = "rule_draft"
+
+    account_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("account.id"), primary_key=True)
+    document: Mapped[str] = mapped_column(primary_key=True)
+    text: Mapped[str]
+    based_on: Mapped[int | None]
+    updated_at: Mapped[datetime]
 
 
 class ProposalRow(Base):

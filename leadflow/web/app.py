@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flask import Flask, Response, request
+from flask_babel import Babel
 from flask_openapi.openapi import OpenAPI
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -34,6 +35,7 @@ def create_app(config: WebConfig) -> Flask:
     app: Flask = OpenAPI("leadflow.web", doc_ui=False)
     app.config.update(MAX_CONTENT_LENGTH=MAX_BODY_BYTES, MAX_FORM_MEMORY_SIZE=MAX_BODY_BYTES)
     app.extensions[EXTENSION] = config
+    Babel(app, default_locale="en", default_timezone="UTC")
     handle_errors(app)
     app.register_blueprint(health.make_blueprint(app, config))  # first: it measures what follows
     guard_routes(app, config)

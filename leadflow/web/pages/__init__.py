@@ -8,10 +8,61 @@ from flask import Blueprint, Flask
 
 from leadflow.web.auth import protect_forms
 from leadflow.web.config import WebConfig
-from leadflow.web.pages import desk, entrance, events, outbox, overview, records, rules, sweeps, tasks
+from leadflow.web.pages import (
+    admin_lists,
+    admin_people,
+    boards,
+    bulk,
+    criteria,
+    dashboards,
+    desk,
+    entrance,
+    events,
+    lifecycle_map,
+    outbox,
+    overview,
+    proposals,
+    records,
+    rule_editor,
+    rule_explain,
+    rule_forms,
+    rule_versions,
+    rules,
+    selections,
+    sources,
+    sweeps,
+    system,
+    tasks,
+)
 from leadflow.web.problems import show_errors_with
 
 __all__ = ["make_blueprint"]
+
+ROOMS = (
+    admin_lists,
+    admin_people,
+    boards,
+    bulk,
+    criteria,
+    dashboards,
+    entrance,
+    events,
+    lifecycle_map,
+    outbox,
+    overview,
+    proposals,
+    records,
+    rule_editor,
+    rule_explain,
+    rule_forms,
+    rule_versions,
+    rules,
+    selections,
+    sources,
+    sweeps,
+    system,
+    tasks,
+)
 
 
 def make_blueprint(_config: WebConfig | None = None) -> Blueprint:
@@ -19,7 +70,7 @@ def make_blueprint(_config: WebConfig | None = None) -> Blueprint:
     pages = Blueprint("pages", __name__)
     desk.prepare(pages)
     protect_forms(pages)
-    for room in (entrance, overview, events, records, rules, tasks, outbox, sweeps):
+    for room in ROOMS:
         room.register(pages)
     pages.record_once(lambda state: show_errors_with(cast(Flask, state.app), entrance.show_problem))
     return pages

@@ -20,6 +20,7 @@ from leadflow.store.lists import Lists, ListsCache
 from leadflow.web.auth import current_caller
 from leadflow.web.config import web_config
 from leadflow.web.pages import times, wording
+from leadflow.web.pages.navigation import groups_for
 
 EXTENSION = "leadflow.pages"
 THEME_COOKIE = "leadflow_theme"
@@ -76,13 +77,19 @@ def can_edit() -> bool:
     return current_caller().role.covers(Role.EDITOR)
 
 
+def can_administer() -> bool:
+    return current_caller().role.covers(Role.ADMIN)
+
+
 def show(connection: Connection, template: str, section: str, code: int = 200, /, **values: Any) -> tuple[str, int]:
     """The page in its frame; `section` is the entry of the navigation that it belongs to."""
     frame = {
         "section": section,
         "person": current_caller(),
         "can_edit": can_edit(),
+        "can_administer": can_administer(),
         "attention": page_reads.attention(connection, now()),
+        "navigation": list(groups_for(current_caller().role, frozenset(current_app.view_functions))),
         "lists": lists(connection),
         "hook_url": request.host_url + "hooks/generic",
         "q": "",

@@ -1,0 +1,84 @@
+"""What people make on the screens: selections, sources, dashboards, drafts of rules, notes of what they publish."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "dashboard",
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("title", sa.String(), nullable=False),
+        sa.Column("tiles", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("changed_by", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revision", sa.Integer(), server_default="1", nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_dashboard")),
+    )
+    op.create_table(
+        "selection",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("slug", sa.String(), nullable=False),
+        sa.Column("title", sa.String(), nullable=False),
+        sa.Column("description", sa.String(), server_default="", nullable=False),
+        sa.Column("subject", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("condition", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
+        sa.Column("created_by", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("revision", sa.Integer(), server_default="1", nullable=False),
+        sa.CheckConstraint("kind = 'dynamic' OR condition IS NULL", name=op.f("ck_selection_static_has_no_condition")),
+        sa.CheckConstraint("kind IN ('dynamic', 'static')", name=op.f("ck_selection_known_kind")),
+        sa.CheckConstraint("subject IN ('company', 'contact')", name=op.f("ck_selection_known_subject")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_selection")),
+        sa.UniqueConstraint("slug", name=op.f("uq_selection_slug")),
+    )
+    op.create_table(
+        "source",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("definition", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("sealed", postgresql.BYTEA(), nullable=True),
+        sa.Column("is_enabled", sa.Boolean(), server_default="true", nullable=False),
+        sa.Column("changed_by", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revision", sa.Integer(), server_default="1", nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_source")),
+    )
+    op.create_table(
+        "rule_draft",
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("document", sa.String(), nullable=False),
+        sa.Column("text", sa.String(), nullable=False),
+        sa.Column("based_on", sa.Integer(), nullable=True),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_rule_draft_account_id")),
+        sa.PrimaryKeyConstraint("account_id", "document", name=op.f("pk_rule_draft")),
+    )
+    op.create_table(
+        "selection_member",
+        sa.Column("selection_id", sa.BigInteger(), nullable=False),
+        sa.Column("record_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("added_by", sa.String(), nullable=False),
+        sa.Column("added_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["selection_id"], ["selection.id"], name=op.f("fk_selection_member_selection_id")),
+        sa.PrimaryKeyConstraint("selection_id", "record_id", name=op.f("pk_selection_member")),
+    )
+    op.create_index("ix_selection_member_record_id", "selection_member", ["record_id", "selection_id"], unique=False)
+    op.add_column("rule_set", sa.Column("note", sa.String(), nullable=True))
+    op.add_column("rule_set", sa.Column("restores", sa.Integer(), nullable=True))
+
+
+def downgrade() -> None:
+    raise NotImplementedError("restore a backup: what people made on the screens has no place in the tables before")

@@ -1,0 +1,1 @@
+"""Boards: their lanes, and the cards in them."""

@@ -1,0 +1,1 @@
+"""Dashboards and the numbers of their tiles."""

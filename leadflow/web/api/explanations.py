@@ -1,0 +1,1 @@
+"""Why a rule would or would not act on a record."""

@@ -1,0 +1,1 @@
+"""Rule documents and their versions: read, written, checked, planned, published, rolled back."""

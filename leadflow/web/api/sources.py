@@ -1,0 +1,1 @@
+"""Inbound sources; secrets are written, never read back."""
