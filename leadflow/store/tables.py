@@ -749,6 +749,7 @@ class AccountRow(Base):
     password_hash: Mapped[str | None]
     created_at: Mapped[datetime]
     disabled_at: Mapped[datetime | None]
+    revision: Mapped[int] = mapped_column(server_default="1")
 
     __table_args__ = (CheckConstraint("role IN ('viewer', 'editor', 'admin')", name="known_role"),)
 
@@ -763,6 +764,9 @@ class SessionRow(Base):
     created_at: Mapped[datetime]
     seen_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
+    # From where and with what it was opened, so that people know their own sessions from others'.
+    remote: Mapped[str | None]
+    agent: Mapped[str | None]
 
 
 class SignInLinkRow(Base):
@@ -775,6 +779,8 @@ class SignInLinkRow(Base):
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
+    # Whoever uses it chooses a password first: an invitation, or a forgotten password.
+    asks_password: Mapped[bool] = mapped_column(server_default="false")
 
 
 class SignInFailure(Base):
@@ -803,6 +809,7 @@ class ApiKeyRow(Base):
     last_used_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    revision: Mapped[int] = mapped_column(server_default="1")
 
     __table_args__ = (
         CheckConstraint("role IN ('viewer', 'editor', 'admin')", name="known_role"),

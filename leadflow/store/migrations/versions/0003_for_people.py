@@ -78,6 +78,11 @@ def upgrade() -> None:
     op.create_index("ix_selection_member_record_id", "selection_member", ["record_id", "selection_id"], unique=False)
     op.add_column("rule_set", sa.Column("note", sa.String(), nullable=True))
     op.add_column("rule_set", sa.Column("restores", sa.Integer(), nullable=True))
+    for table in ("account", "api_key"):
+        op.add_column(table, sa.Column("revision", sa.Integer(), server_default="1", nullable=False))
+    for name in ("remote", "agent"):
+        op.add_column("session", sa.Column(name, sa.String(), nullable=True))
+    op.add_column("sign_in_link", sa.Column("asks_password", sa.Boolean(), server_default="false", nullable=False))
 
 
 def downgrade() -> None:
