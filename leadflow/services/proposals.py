@@ -62,19 +62,19 @@ def _open_proposal(connection: Connection, proposal_id: int) -> Mapping[str, Any
 def _overtaken_by(connection: Connection, changes: Sequence[Mapping[str, Any]]) -> str | None:
     """What no longer stands as the rule saw it; None when all does."""
     for one in changes:
-        if "entity_id" in one and _present(connection, one) != (one["old"] or None):
+        if "entity_id" not in one:
+            continue
+        read: Any = reads.company if one["entity"] == "company" else reads.contact
+        if not still_stands(one, read(connection, one["entity_id"])):
             return f"The {one['field'].replace('_', ' ')} of the {one['entity']}"
     return None
 
 
-def _present(connection: Connection, change: Mapping[str, Any]) -> Any:
-    """The field's value now, in the ledger's form."""
-    read: Any = reads.company if change["entity"] == "company" else reads.contact
-    view, name = read(connection, change["entity_id"]), change["field"]
-    if name.startswith("fields."):
-        return view.fields.get(name.removeprefix("fields."))
-    value = getattr(view, name)
-    return getattr(value, "key", value) or None
+def still_stands(change: Mapping[str, Any], view: Any) -> bool:
+    """Whether the record has the value that it had when the change was proposed. `view`: its company or contact."""
+    name = change["field"]
+    value = view.fields.get(name.removeprefix("fields.")) if name.startswith("fields.") else getattr(view, name)
+    return (getattr(value, "key", value) or None) == (change["old"] or None)
 
 
 def _patches(changes: Sequence[Mapping[str, Any]], category: str | None) -> list[tuple[str, int, dict[str, Any]]]:

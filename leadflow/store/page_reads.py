@@ -234,13 +234,16 @@ def newest_runs(connection: Connection, rule: str, *, only_telling: bool, limit:
     if only_telling:
         query = query.where(or_(RunRow.outcome != "no_match", RunRow.is_near_miss))
     ids = list(connection.scalars(query.order_by(RunRow.at.desc(), RunRow.id.desc()).limit(limit)))
+    return sorted(runs_by_id(connection, ids).values(), key=lambda one: (one.at, one.id), reverse=True)
+
+
+def runs_by_id(connection: Connection, ids: Collection[int]) -> dict[int, reads.RunView]:
+    """These traces, by id."""
+    if not ids:
+        return {}
     columns = (column for column in RunRow.__table__.c if column.name != "is_near_miss")
-    rows = connection.execute(
-        select(RunRow.is_near_miss.label("near_miss"), *columns)
-        .where(RunRow.id.in_(ids))
-        .order_by(RunRow.at.desc(), RunRow.id.desc())
-    )
-    return [reads.RunView(**row) for row in rows.mappings()]
+    query = select(RunRow.is_near_miss.label("near_miss"), *columns).where(RunRow.id.in_(ids))
+    return {row["id"]: reads.RunView(**row) for row in connection.execute(query).mappings()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,13 @@ from leadflow.store.reads.lists import (
     oldest_pending_at,
     rule_counts,
 )
-from leadflow.store.reads.proposals import ProposalFilter, proposal, proposals
+from leadflow.store.reads.proposals import (
+    ProposalFilter,
+    decided_proposals,
+    open_proposal_counts,
+    proposal,
+    proposals,
+)
 from leadflow.store.reads.records import (
     DEFAULT_PAGE_SIZE,
     CompanyFilter,
@@ -102,6 +108,7 @@ __all__ = [
     "contacts_by_id",
     "contacts_per_lead_status",
     "count_events",
+    "decided_proposals",
     "event",
     "events",
     "events_per_day",
@@ -111,6 +118,7 @@ __all__ = [
     "lead_status",
     "lead_statuses",
     "oldest_pending_at",
+    "open_proposal_counts",
     "proposal",
     "proposals",
     "rule_counts",

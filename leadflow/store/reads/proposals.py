@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, func, select
 
 from leadflow.errors import NotFound
 from leadflow.store.reads.records import DEFAULT_PAGE_SIZE
@@ -36,6 +36,20 @@ def proposals(
         if (value := getattr(wanted, name)) is not None:
             query = query.where(getattr(ProposalRow, name) == value)
     return read_page(connection, query, ProposalRow.id, after, limit, _view)
+
+
+def decided_proposals(connection: Connection, *, limit: int) -> list[ProposalView]:
+    """The newest proposals about which a person, or a person's edit, has decided."""
+    query = select(ProposalRow.__table__).where(ProposalRow.state != "open").order_by(ProposalRow.id.desc())
+    return [_view(row) for row in connection.execute(query.limit(limit)).mappings()]
+
+
+def open_proposal_counts(connection: Connection, *, limit: int) -> dict[str, int]:
+    """How many of the first `limit` open proposals each rule made, most first."""
+    first = select(ProposalRow.rule).where(ProposalRow.state == "open").limit(limit).subquery()
+    number = func.count()
+    query = select(first.c.rule, number.label("open")).group_by(first.c.rule).order_by(number.desc(), first.c.rule)
+    return {row.rule: row.open for row in connection.execute(query)}
 
 
 def proposal(connection: Connection, proposal_id: int) -> ProposalView:
