@@ -152,6 +152,8 @@ def _make_server(
             is_loopback=here.is_loopback,
             allows_unverified_sources=settings.allow_unverified_sources,
             trusted_proxies=settings.trusted_proxies,
+            api_limit=settings.api_limit,
+            hook_limit=settings.hook_limit,
             broker_state=lambda: bell.state,
             outside=outside_of(settings),
             sweeps=Workbench(Desk(configuration.sources), settings.max_changes),

@@ -40,6 +40,17 @@ def _read_networks(value: object) -> object:
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_read_networks)]
 
 
+def _read_rate(value: object) -> object:
+    """`none` lifts a limit that is there by default."""
+    return None if isinstance(value, str) and value.strip().casefold() == "none" else value
+
+
+RateLimit = Annotated[
+    Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,8} per (second|minute|hour|day)$")] | None,
+    BeforeValidator(_read_rate),
+]
+
+
 class Settings(BaseModel):
     """All settings. A variable is the upper-case name with LEADFLOW_ before it."""
 
@@ -53,6 +64,9 @@ class Settings(BaseModel):
     web_port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     web_workers: Annotated[int, Field(ge=1, le=64)] = 2
     web_threads: Annotated[int, Field(ge=1, le=256)] = 32
+    # For each key or account, and for each source, in each process of the web server.
+    api_limit: RateLimit = "30000 per minute"
+    hook_limit: RateLimit = None
     queue: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,100}$")] = "leadflow"
     raw_body_days: Annotated[int, Field(ge=1, le=3650)] = 30
     allow_unverified_sources: bool = False

@@ -12,6 +12,7 @@ from leadflow.web.api import api
 from leadflow.web.api import document as api_document
 from leadflow.web.auth import guard_routes
 from leadflow.web.config import EXTENSION, WebConfig
+from leadflow.web.limits import limit_requests
 from leadflow.web.problems import handle_errors
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -39,6 +40,7 @@ def create_app(config: WebConfig) -> Flask:
     handle_errors(app)
     app.register_blueprint(health.make_blueprint(app, config))  # first: it measures what follows
     guard_routes(app, config)
+    limit_requests(app, config)  # after it: each caller has a limit of their own
     app.after_request(_add_headers)
     app.register_blueprint(api)
     app.register_blueprint(api_document.make_blueprint())

@@ -33,6 +33,7 @@ class WebConfig:
     `outside`: where endpoints may be, and the keys of their secrets.
     `searches`: what searches keep between requests; `sweeps` the same for those that people start.
     `trusted_proxies`: how many proxies in front of us set X-Forwarded-*.
+    `api_limit`, `hook_limit`: such as `600 per minute`; None: as often as they like.
     """
 
     engine: Engine
@@ -42,6 +43,8 @@ class WebConfig:
     is_loopback: bool = True
     allows_unverified_sources: bool = False
     trusted_proxies: int = 0
+    api_limit: str | None = None
+    hook_limit: str | None = None
     broker_state: Callable[[], str] = lambda: "unknown"
     clock: Callable[[], datetime] = utc_now
     outside: Outside | None = None

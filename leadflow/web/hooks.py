@@ -95,6 +95,8 @@ class Lane:
 
     def _take(self, environ: WSGIEnvironment) -> Arrival | None:
         """The delivery, if it is one, of a known source, of a known and allowed length, and genuine."""
+        if self._config.hook_limit is not None:
+            return None  # Flask counts
         path, length = environ["PATH_INFO"], environ.get("CONTENT_LENGTH") or ""
         if not (environ["REQUEST_METHOD"] == "POST" and path.startswith(PREFIX) and length.isdecimal()):
             return None

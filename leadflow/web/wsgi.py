@@ -34,6 +34,8 @@ def make_app() -> Flask:
             is_loopback=settings.is_loopback,
             allows_unverified_sources=settings.allow_unverified_sources,
             trusted_proxies=settings.trusted_proxies,
+            api_limit=settings.api_limit,
+            hook_limit=settings.hook_limit,
             broker_state=lambda: bell.state,
             outside=outside_of(settings),
             sweeps=Workbench(Desk(sources), settings.max_changes),

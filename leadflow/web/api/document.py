@@ -27,6 +27,7 @@ ERRORS = {
     "413": "The body is larger than 1 MiB.",
     "415": "The body is not declared as JSON.",
     "422": "The request is well-formed, but something in it is wrong; `errors` lists all of it.",
+    "429": "That was too much at once; go on after Retry-After seconds.",
     "503": "The database does not answer now; try again after Retry-After seconds.",
 }
 PROBLEM = {
@@ -88,6 +89,7 @@ HOOK = {
                 "401": "The signature is wrong.",
                 "404": "There is no such source.",
                 "413": "The body is larger than 1 MiB.",
+                "429": "Only where a limit is configured: go on after Retry-After seconds.",
                 "503": "The database does not answer now; try again after Retry-After seconds.",
             }.items()
         },
