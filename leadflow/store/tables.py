@@ -174,6 +174,8 @@ class CompanyRow(FirstTouchColumns, Base):
         Index("ix_company_name_norm", "name_norm", postgresql_ops={"name_norm": "text_pattern_ops"}),
         Index("ix_company_tags_norm", "tags_norm", postgresql_using="gin"),
         Index("ix_company_fields_norm", "fields_norm", postgresql_using="gin", postgresql_ops=PATHS),
+        # By the beginning, because a text of any length would not fit into an index.
+        Index("ix_company_owner_begins", text('"left"(owner_norm, 100)'), "id"),
         CheckConstraint("name <> '' AND domain <> '' AND owner <> ''", name="no_blanks"),
         CheckConstraint(NO_BLANK_NORMS.format("name_norm", "owner_norm"), name="no_blank_norms"),
     )
@@ -212,6 +214,9 @@ class ContactRow(FirstTouchColumns, Base):
         Index("ix_contact_email_host", "email_host"),
         Index("ix_contact_tags_norm", "tags_norm", postgresql_using="gin"),
         Index("ix_contact_fields_norm", "fields_norm", postgresql_using="gin", postgresql_ops=PATHS),
+        # Few contacts have a category of their own: those without a company that a person gave one.
+        Index("ix_contact_category_key_id", "category_key", "id", postgresql_where=text("category_key IS NOT NULL")),
+        Index("ix_contact_created_at", "created_at", postgresql_include=["lead_status_key"]),
         CheckConstraint("email <> '' AND first_name <> '' AND last_name <> ''", name="no_blanks"),
         CheckConstraint(NO_BLANK_NORMS.format("first_name_norm", "last_name_norm"), name="no_blank_norms"),
     )
@@ -366,6 +371,12 @@ class ChangeRow(Base):
         Index("ix_change_contact_id_id", "contact_id", "id"),
         Index("ix_change_rule_id", "rule", "id", postgresql_where=text("rule IS NOT NULL")),
         Index("ix_change_at", "at"),
+        # The moves of companies in a span of time, for the numbers of dashboards.
+        Index(
+            "ix_change_moves",
+            *("at", "entity_id", "new", "old", "rule"),
+            postgresql_where=text("entity = 'company' AND field = 'category'"),
+        ),
     )
 
 

@@ -83,6 +83,16 @@ def upgrade() -> None:
     for name in ("remote", "agent"):
         op.add_column("session", sa.Column(name, sa.String(), nullable=True))
     op.add_column("sign_in_link", sa.Column("asks_password", sa.Boolean(), server_default="false", nullable=False))
+    _index_what_boards_and_dashboards_ask()
+
+
+def _index_what_boards_and_dashboards_ask() -> None:
+    is_own = sa.text("category_key IS NOT NULL")
+    is_move = sa.text("entity = 'company' AND field = 'category'")
+    op.create_index("ix_company_owner_begins", "company", [sa.text('"left"(owner_norm, 100)'), "id"])
+    op.create_index("ix_contact_category_key_id", "contact", ["category_key", "id"], postgresql_where=is_own)
+    op.create_index("ix_contact_created_at", "contact", ["created_at"], postgresql_include=["lead_status_key"])
+    op.create_index("ix_change_moves", "change", ["at", "entity_id", "new", "old", "rule"], postgresql_where=is_move)
 
 
 def downgrade() -> None:
