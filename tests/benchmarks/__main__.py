@@ -1,6 +1,6 @@
 """`make bench`: what leadflow costs beside the same work done plainly, in the same run, on this machine.
 
-    python -m tests.benchmarks [--quick] [--only machine end-to-end latency drain rules sweeps embedded]
+    python -m tests.benchmarks [--quick] [--only machine end-to-end latency drain rules sweeps pages embedded]
 
 It measures and tells; a target that is missed is no failure. PostgreSQL is the one LEADFLOW_TEST_DATABASE_URL names,
 else the one that listens on 127.0.0.1:5432, else leadflow's own; RabbitMQ the one that the tests use.
@@ -36,12 +36,13 @@ from tests.benchmarks.figures import Figure, Table
 from tests.benchmarks.installation import ROOT, Embedded, Inbox, Plain, Production, libpq_address
 from tests.benchmarks.latency import measure_embedded_latency, measure_latency
 from tests.benchmarks.machine import measure_machine
+from tests.benchmarks.pages import measure_pages
 from tests.benchmarks.rules import measure_rules
 from tests.benchmarks.sweeps import Million, measure_sweeps
 from tests.support import servers
 from tests.support.processes import Processes
 
-PARTS = ("machine", "end-to-end", "latency", "drain", "rules", "sweeps", "embedded")
+PARTS = ("machine", "end-to-end", "latency", "drain", "rules", "sweeps", "pages", "embedded")
 USUAL_SERVER = "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"
 
 
@@ -184,6 +185,11 @@ def _sweeps(table: Table, size: Size, stack: ExitStack, _folder: Path, server_ur
     measure_counts(table, installation, size.rounds)
 
 
+def _pages(table: Table, size: Size, stack: ExitStack, _folder: Path, server_url: str) -> None:
+    url = stack.enter_context(servers.database(server_url))
+    measure_pages(table, url, read_configuration(ROOT / "config"), size.contacts, size.rounds * 6)
+
+
 def resident_mib() -> float:
     """The memory of this process."""
     resident: int = psutil.Process().memory_info().rss
@@ -208,6 +214,7 @@ PART = {
     "drain": _drain,
     "rules": _rules,
     "sweeps": _sweeps,
+    "pages": _pages,
     "embedded": _embedded,
 }
 
