@@ -18,8 +18,9 @@ from leadflow.errors import ConfigurationError
 from leadflow.rules.parsing import files_mentioned
 from leadflow.rules.problems import find_nearest
 from leadflow.services.field_faults import find_field_faults
+from leadflow.sources.definitions import Definition, secret_variable, secrets_in, source_of
 from leadflow.sources.deliveries import signing_key
-from leadflow.sources.model import Source, Verification
+from leadflow.sources.model import Source
 
 TEST = ".test"
 LIST_SUFFIX = ".txt"
@@ -101,32 +102,6 @@ class _Fields(_Strict):
     events: list[_Event] = []
 
 
-class _Verify(_Strict):
-    kind: Literal["none", "standard-webhooks"] = "none"
-    tolerance_seconds: Annotated[int, Field(ge=1, le=3600)] = 300
-
-
-class _DeliveryId(_Strict):
-    headers: list[str] = ["webhook-id"]
-    path: str | None = None
-
-
-class _Source(_Strict):
-    source: Key
-    kind: Literal["generic", "standard-webhooks"]
-    title: str = ""
-    verify: _Verify = _Verify()
-    delivery_id: _DeliveryId = _DeliveryId()
-    root: str | None = None
-    fields: dict[str, str | list[str]] = {}
-    constants: dict[str, str] = {}
-    form_types: dict[str, str] = {}
-    event: str | None = None
-    events: dict[str, str] = {}
-    new_company_category: Key | None = "lead"
-    allow_unverified: bool = False
-
-
 def read_configuration(folder: Path, environment: Mapping[str, str] = os.environ) -> Configuration:
     """Everything below `folder`; secrets of sources come from LEADFLOW_SOURCE_<NAME>_SECRET.
 
@@ -135,7 +110,7 @@ def read_configuration(folder: Path, environment: Mapping[str, str] = os.environ
     faults: list[str] = []
     lifecycle = _read(folder / "lifecycle.yml", _Lifecycle, faults)
     fields = _read(folder / "fields.yaml", _Fields, faults) if (folder / "fields.yaml").exists() else _Fields()
-    sources = [_read(path, _Source, faults) for path in sorted((folder / "sources").glob("*.yaml"))]
+    sources = [_read(path, Definition, faults) for path in sorted((folder / "sources").glob("*.yaml"))]
     if lifecycle is not None:
         faults += _lifecycle_faults(folder, lifecycle)
     if fields is not None:
@@ -153,7 +128,7 @@ def read_configuration(folder: Path, environment: Mapping[str, str] = os.environ
         lifecycle.on_reentry,
         _custom_fields(fields),
         {one.name: one.label or _label_of(one.name) for one in fields.events},
-        {one.source: _source(one, environment) for one in known},
+        {one.source: source_of(one, secrets_in(environment, one.source)) for one in known},
         read_rule_documents(folder / "rules"),
     )
 
@@ -240,7 +215,7 @@ def _lifecycle_faults(folder: Path, lifecycle: _Lifecycle) -> list[str]:
 
 
 def _source_faults(
-    folder: Path, sources: list[_Source], lifecycle: _Lifecycle | None, environment: Mapping[str, str]
+    folder: Path, sources: list[Definition], lifecycle: _Lifecycle | None, environment: Mapping[str, str]
 ) -> list[str]:
     faults = []
     keys = {one.key for one in lifecycle.categories} if lifecycle else None
@@ -248,7 +223,7 @@ def _source_faults(
         place = folder / "sources" / f"{one.source}.yaml"
         if one.new_company_category and keys is not None and one.new_company_category not in keys:
             faults.append(f"{place}: new_company_category: there is no category '{one.new_company_category}'")
-        for secret in _secrets(one.source, environment):
+        for secret in secrets_in(environment, one.source):
             try:
                 signing_key(secret)
             except ValueError:
@@ -258,7 +233,7 @@ def _source_faults(
     return faults
 
 
-def _event_faults(folder: Path, sources: list[_Source], declared: list[str]) -> list[str]:
+def _event_faults(folder: Path, sources: list[Definition], declared: list[str]) -> list[str]:
     """What a source calls an event by a name of its own must be one that is declared."""
     faults = []
     for one in sources:
@@ -274,15 +249,6 @@ def _event_faults(folder: Path, sources: list[_Source], declared: list[str]) -> 
 def _hint(name: str, known: Iterable[str]) -> str:
     near = find_nearest(name, known)
     return f"; did you mean '{near}'?" if near else ""
-
-
-def secret_variable(source: str) -> str:
-    """The environment variable that holds a source's secrets."""
-    return f"LEADFLOW_SOURCE_{source.upper().replace('-', '_')}_SECRET"
-
-
-def _secrets(source: str, environment: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(part.strip() for part in environment.get(secret_variable(source), "").split(",") if part.strip())
 
 
 def _categories(lifecycle: _Lifecycle) -> tuple[Category, ...]:
@@ -330,22 +296,3 @@ def _custom_fields(fields: _Fields) -> tuple[CustomField, ...]:
 
 def _label_of(name: str) -> str:
     return name.replace("_", " ").capitalize()
-
-
-def _source(one: _Source, environment: Mapping[str, str]) -> Source:
-    return Source(
-        name=one.source,
-        kind=one.kind,
-        title=one.title or one.source,
-        verification=Verification(one.verify.kind, _secrets(one.source, environment), one.verify.tolerance_seconds),
-        delivery_id_headers=tuple(name.lower() for name in one.delivery_id.headers),
-        delivery_id_path=one.delivery_id.path,
-        root=one.root,
-        fields={name: (paths,) if isinstance(paths, str) else tuple(paths) for name, paths in one.fields.items()},
-        constants=one.constants,
-        form_types=one.form_types,
-        event=one.event,
-        events=one.events,
-        new_company_category=one.new_company_category,
-        allow_unverified=one.allow_unverified,
-    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Any
@@ -12,6 +13,12 @@ from leadflow.rules.problems import find_nearest, quoted
 from leadflow.sources.addresses import Address, UnusableAddress, read_address
 from leadflow.sources.model import Source
 from leadflow.sources.payloads import UnreadablePayload, read_payload
+
+MAX_LEAVES = 400
+MAX_STEPS = 16
+
+# `data.fields.{label}.value`: what comes before, the name, and the ways to the value, the first that has one counts.
+TEMPLATE = re.compile(r"(?:(?P<before>[^{}]+)\.)?\{(?P<name>[^{}]+)\}(?:\.(?P<after>[^{}]+))?")
 
 # Names that forms commonly use for our fields; compared in lower case with - and blanks as _.
 ALIASES = {
@@ -106,25 +113,88 @@ def _form_fields(
 
 def raw_fields(source: Source, document: Mapping[str, Any]) -> dict[str, Any]:
     """The payload's values by field, as they came."""
-    answers = value_at(document, source.root) if source.root else document
-    if not isinstance(answers, Mapping):
-        answers = document
-    by_name = {_plain(name): value for name, value in reversed(list(answers.items()))}
-    raw = dict(by_name)
+    return {name: value for name, (value, _) in find_answers(source, document).items()}
+
+
+# A value of the payload, and the path where it stands; a constant of the source has none.
+Answer = tuple[Any, str]
+
+
+def find_answers(source: Source, document: Mapping[str, Any]) -> dict[str, Answer]:
+    """The payload's values by field, as they came, each with the path where it was found."""
+    document = unfold(document)
+    named = _named_answers(source, document)
+    found = dict(named)
     for name, aliases in ALIASES.items():
-        raw[name] = next((by_name[alias] for alias in aliases if alias in by_name), None)
+        for alias in aliases:
+            if alias in named:
+                found[name] = named[alias]
+                break
     for name, paths in source.fields.items():
-        raw[name] = next((value for path in paths if (value := value_at(document, path)) is not None), None)
-    raw |= source.constants
-    return _with_split_name(raw)
+        found.pop(name, None)
+        if (answer := _first_of(document, named, paths)) is not None:
+            found[name] = answer
+    found |= {name: (value, "") for name, value in source.constants.items()}
+    return _with_split_name(found)
 
 
-def _with_split_name(raw: dict[str, Any]) -> dict[str, Any]:
-    name = raw.get("name")
-    if isinstance(name, str) and not raw.get("first_name") and not raw.get("last_name"):
+def _named_answers(source: Source, document: Mapping[str, Any]) -> dict[str, Answer]:
+    """What the sender itself named, by the plain form of the name; of equal names the first counts."""
+    answers, before = document, ""
+    if source.root and isinstance(below := value_at(document, source.root), Mapping):
+        answers, before = below, f"{source.root}."
+    named = {_plain(name): (value, before + name) for name, value in reversed(list(answers.items()))}
+    if source.answers:
+        named |= {_plain(name): answer for name, answer in reversed(list(_wrapped_answers(source.answers, document)))}
+    return named
+
+
+def _wrapped_answers(template: str, document: Mapping[str, Any]) -> Iterator[tuple[str, Answer]]:
+    """The answers of a form builder that wraps each in an object of its own, by their names."""
+    parts = TEMPLATE.fullmatch(template)
+    if parts is None:
+        return
+    before, word, after = parts["before"] or "", parts["name"], parts["after"]
+    prefix = f"{before}." if before else ""
+    for key, name, item in _items_of(value_at(document, before) if before else document, word):
+        for path in after.split("|") if after else ("",):
+            value = value_at(item, path) if path else item
+            if value is not None:
+                yield name, (value, f"{prefix}{key}.{path}" if path else f"{prefix}{key}")
+                break
+
+
+def _items_of(node: Any, word: str) -> Iterator[tuple[str, str, Any]]:
+    """(step, name, item) of each wrapped answer: by its key, or in a list by what stands at `word`."""
+    if isinstance(node, Mapping):
+        yield from ((key, key, item) for key, item in node.items())
+    elif isinstance(node, list):
+        for number, item in enumerate(node):
+            name = value_at(item, word)
+            if isinstance(name, str) and name.strip():
+                yield str(number), name, item
+
+
+def _first_of(document: Mapping[str, Any], named: Mapping[str, Answer], paths: Iterable[str]) -> Answer | None:
+    """What stands at the first of these paths that has something; a path may be the name of a wrapped answer."""
+    for path in paths:
+        if (value := value_at(document, path)) is not None:
+            return value, path
+        if (answer := named.get(_plain(path))) is not None and answer[0] is not None:
+            return answer
+    return None
+
+
+def _with_split_name(found: dict[str, Answer]) -> dict[str, Answer]:
+    name, path = found.get("name", (None, ""))
+    if isinstance(name, str) and not _is_said(found, "first_name") and not _is_said(found, "last_name"):
         first, _, last = " ".join(name.split()).rpartition(" ")
-        raw["first_name"], raw["last_name"] = (first, last) if first else (last, None)
-    return raw
+        found["first_name"], found["last_name"] = ((first, path), (last, path)) if first else ((last, path), (None, ""))
+    return found
+
+
+def _is_said(found: Mapping[str, Answer], name: str) -> bool:
+    return bool(found.get(name, (None, ""))[0])
 
 
 def _read_fields(
@@ -147,17 +217,65 @@ def _read_fields(
     return fields
 
 
-def value_at(document: Mapping[str, Any], path: str) -> Any:
-    """The value at `a.b.c`; a number steps into a list. None if there is nothing."""
-    node: Any = document
-    for step in path.split("."):
-        if isinstance(node, Mapping):
-            node = node.get(step)
-        elif isinstance(node, list) and step.isdigit() and int(step) < len(node):
-            node = node[int(step)]
-        else:
+def value_at(node: Any, path: str) -> Any:
+    """The value at `a.b.c`; a number steps into a list, and a key may hold dots itself. None if there is nothing."""
+    if isinstance(node, Mapping):
+        if path in node:
+            return node[path]
+        step, _, rest = path.partition(".")
+        return value_at(node.get(step), rest) if rest else None
+    if isinstance(node, list):
+        step, _, rest = path.partition(".")
+        if not (step.isascii() and step.isdigit() and len(step) < 7 and int(step) < len(node)):
             return None
-    return node
+        return value_at(node[int(step)], rest) if rest else node[int(step)]
+    return None
+
+
+def unfold(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The document; keys of urlencoded forms such as `fields[email][value]` are there as paths, too."""
+    folded = [key for key in document if "[" in key]
+    if not folded:
+        return document
+    nested: dict[str, Any] = {}
+    for key in folded:
+        _put(nested, _steps_of(key), document[key])
+    return {**nested, **document}
+
+
+def _steps_of(key: str) -> list[str]:
+    """`a[b][c]` as its steps; of anything else nothing."""
+    first, _, rest = key.partition("[")
+    if not first or not rest.endswith("]"):
+        return []
+    steps = [first, *rest[:-1].split("][")]
+    return steps if len(steps) <= MAX_STEPS and not any("[" in one or "]" in one or not one for one in steps) else []
+
+
+def _put(nested: dict[str, Any], steps: list[str], value: Any) -> None:
+    node: Any = nested
+    for step in steps[:-1]:
+        node = node.setdefault(step, {})
+        if not isinstance(node, dict):
+            return
+    if steps:
+        node.setdefault(steps[-1], value)
+
+
+def leaves(document: Mapping[str, Any], limit: int = MAX_LEAVES) -> list[tuple[str, Any]]:
+    """Every single value of the document with its path, in the order of the payload, up to `limit`."""
+    whole = unfold(document)
+    waiting = [(key, value) for key, value in reversed(list(whole.items())) if not ("[" in key and _steps_of(key))]
+    found: list[tuple[str, Any]] = []
+    while waiting and len(found) < limit:
+        path, node = waiting.pop()
+        if isinstance(node, Mapping) and node:
+            waiting += [(f"{path}.{key}", value) for key, value in reversed(list(node.items()))]
+        elif isinstance(node, list) and any(isinstance(one, Mapping | list) for one in node):
+            waiting += [(f"{path}.{number}", value) for number, value in reversed(list(enumerate(node)))]
+        else:
+            found.append((path, node))
+    return found
 
 
 def _plain(name: str) -> str:

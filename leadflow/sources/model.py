@@ -22,8 +22,10 @@ class Source:
 
     `fields` maps a form field to the payload paths it is looked for in, in order (`data.email`); without it, names
     are matched directly. `root` is the path below which the answers are (`data`). `form_types` gives forms a type.
-    `event` is the path of the event's name, where deliveries may be declared events; `events` says which declared
-    event is meant where a sender has names of its own.
+    `answers` is the path of each answer where a form builder wraps them (`data.fields.{label}.value`): the braces hold
+    its name, which is a key of a mapping, or found at that path in each item of a list. `event` is the path of the
+    event's name, where deliveries may be declared events; `events` says which declared event is meant where a sender
+    has names of its own. `off` is the reason why deliveries are held, None while the source is enabled.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Source:
     delivery_id_headers: tuple[str, ...] = ("webhook-id",)
     delivery_id_path: str | None = None
     root: str | None = None
+    answers: str | None = None
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     constants: Mapping[str, str] = field(default_factory=dict)
     form_types: Mapping[str, str] = field(default_factory=dict)
@@ -40,3 +43,9 @@ class Source:
     events: Mapping[str, str] = field(default_factory=dict)
     new_company_category: str | None = "lead"
     allow_unverified: bool = False
+    off: str | None = None
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether a delivery has to prove where it comes from."""
+        return self.verification.kind != "none"
