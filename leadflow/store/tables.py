@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -325,6 +325,19 @@ class RunRow(Base):
     )
 
 
+class RunDayRow(Base):
+    """How the runs of a rule ended on one finished day (UTC), so that nobody counts millions of traces for a page."""
+
+    __tablename__ = "run_day"
+
+    rule: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    outcome: Mapped[str] = mapped_column(primary_key=True)
+    runs: Mapped[int] = mapped_column(BigInteger)
+    near_misses: Mapped[int] = mapped_column(BigInteger)
+    last_at: Mapped[datetime]
+
+
 class ChangeRow(Base):
     """The ledger: append-only, for everybody. `undoes` points back; nothing is ever marked forward."""
 
@@ -570,7 +583,8 @@ class TurnRow(Base):
 class SelectionRow(Base):
     """Records with a name: those that a condition finds (`dynamic`), or members that people chose (`static`).
 
-    `slug` is what rules and addresses say; `condition` is the rule language as JSON, NULL for a static one.
+    `slug` is what rules and addresses say; `condition` is the rule language as JSON, NULL for a static one. Plain dates
+    in it are days in the time zone `zone`.
     """
 
     __tablename__ = "selection"
@@ -582,6 +596,7 @@ class SelectionRow(Base):
     subject: Mapped[str]
     kind: Mapped[str]
     condition: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    zone: Mapped[str] = mapped_column(server_default="UTC")
     created_by: Mapped[str]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
