@@ -641,6 +641,18 @@ class SourceRow(Base):
     revision: Mapped[int] = mapped_column(server_default="1")
 
 
+class ReplayRow(Base):
+    """Held or failed events that somebody had tried again together: which, so that their progress can be told."""
+
+    __tablename__ = "replay"
+
+    id: Mapped[int] = _bigint_key()
+    title: Mapped[str]
+    event_ids: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    started_by: Mapped[str]
+    created_at: Mapped[datetime]
+
+
 class DashboardRow(Base):
     """A dashboard: `tiles` are its tiles in their order, each a mapping with its `kind`."""
 

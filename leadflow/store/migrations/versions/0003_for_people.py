@@ -68,6 +68,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_source")),
     )
     op.create_table(
+        "replay",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("title", sa.String(), nullable=False),
+        sa.Column("event_ids", postgresql.ARRAY(sa.BigInteger()), nullable=False),
+        sa.Column("started_by", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_replay")),
+    )
+    op.create_table(
         "rule_draft",
         sa.Column("account_id", sa.BigInteger(), nullable=False),
         sa.Column("document", sa.String(), nullable=False),
