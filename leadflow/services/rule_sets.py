@@ -18,6 +18,7 @@ from leadflow.rules.testing.running import failing_tests
 from leadflow.rules.testing.stage import Ground
 from leadflow.services.linting import errors_of
 from leadflow.store.lists import Lists, read_lists
+from leadflow.store.reads.rule_sets import RuleSetRecord, rule_sets_since
 from leadflow.store.tables import Installation, RuleDocumentRow, RuleSetRow
 
 
@@ -27,6 +28,20 @@ class RulesHaveProblems(LeadflowError):
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         self.problems = problems
         super().__init__(render_text(problems))
+
+
+class PublishedMeanwhile(StaleWrite):
+    """Somebody has published since the version that an edit was based on; `since` has those versions, oldest first."""
+
+    def __init__(self, live_version: int | None, based_on: int, since: Collection[RuleSetRecord]) -> None:
+        self.live_version = live_version
+        self.based_on = based_on
+        self.since = tuple(since)
+        told = f"The live rules are version {live_version} by now; your edit was based on version {based_on}."
+        if self.since:
+            last = self.since[-1]
+            told += f" {last.actor_name} published on {last.created_at:%d %B %Y at %H:%M} UTC."
+        super().__init__(told)
 
 
 def live_documents(connection: Connection) -> tuple[int | None, dict[str, str]]:
@@ -62,16 +77,17 @@ def publish(
     origin: str,
     now: datetime,
     based_on: int | None = None,
+    note: str | None = None,
+    restores: int | None = None,
 ) -> int:
     """Make the documents the live version; its number. Without a change to the live ones nothing is published.
 
     A rule goes live only if its own tests pass, and no set in which a rule can never act, or never as it is written.
+    `note` is what the publisher says of it; `restores` the version whose documents these are again.
 
-    Raises: StaleWrite if `based_on` is given and no longer the live version; RulesHaveProblems.
+    Raises: PublishedMeanwhile if `based_on` is given and no longer the live version; RulesHaveProblems.
     """
-    live = connection.scalar(select(Installation.live_version).with_for_update())
-    if based_on is not None and live != based_on:
-        raise StaleWrite(f"The live rules are version {live} by now; your edit was based on version {based_on}.")
+    live = expect_live(connection, based_on)
     if live is not None and documents_of(connection, live) == dict(documents):
         return int(live)
     lists = read_lists(connection)
@@ -85,6 +101,8 @@ def publish(
         "actor_kind": actor.kind.value,
         "actor_name": actor.name,
         "origin": origin,
+        "note": note,
+        "restores": restores,
         "listens": _what_it_listens_to(parsed.rule_set),
     }
     version: int = connection.execute(insert(RuleSetRow).values(**values).returning(RuleSetRow.version)).scalar_one()
@@ -93,6 +111,17 @@ def publish(
         connection.execute(insert(RuleDocumentRow), rows)
     connection.execute(update(Installation).values(live_version=version))
     return version
+
+
+def expect_live(connection: Connection, based_on: int | None) -> int | None:
+    """The live version, which nobody can replace until this transaction ends.
+
+    Raises: PublishedMeanwhile if `based_on` is given and another one is live.
+    """
+    live: int | None = connection.scalar(select(Installation.live_version).with_for_update())
+    if based_on is not None and live != based_on:
+        raise PublishedMeanwhile(live, based_on, rule_sets_since(connection, based_on))
+    return live
 
 
 def _what_it_listens_to(rule_set: RuleSet) -> dict[str, list[str]]:
