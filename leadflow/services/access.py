@@ -33,6 +33,8 @@ MAX_KEY_LENGTH = 500
 SESSION_IDLE = timedelta(hours=12)
 SESSION_LIFETIME = timedelta(days=14)
 LINK_LIFETIME = timedelta(hours=24)
+# As much of a token's hash as tells the sessions of one account apart.
+SESSION_ID_BYTES = 8
 # A busy key or session writes its row once a minute, not on every request.
 NOTED_EVERY = timedelta(minutes=1)
 
@@ -86,6 +88,7 @@ class KeyView:
     last_used_at: datetime | None
     expires_at: datetime | None
     revoked_at: datetime | None
+    revision: int
 
 
 # API keys -------------------------------------------------------------------------------------------------------------
@@ -102,7 +105,7 @@ def create_key(
 ) -> str:
     """Make a key and return it, `lf_<id>_<secret>`; this is the only time it can be seen. Raises: InvalidRequest."""
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
-    values = {"id": key_id, "secret_sha256": _sha256(secret), "name": _read_name(name), "role": role.value}
+    values = {"id": key_id, "secret_sha256": _sha256(secret), "name": read_name(name), "role": role.value}
     times = {"created_at": now, "expires_at": expires_at}
     connection.execute(insert(ApiKeyRow).values(**values, **times, acts_as=acts_as))
     return f"lf_{key_id}_{secret}"
@@ -154,7 +157,7 @@ def _note_use(connection: Connection, key_id: str, now: datetime) -> None:
 def revoke_key(connection: Connection, key_id: str, now: datetime) -> None:
     """End a key at once; a key that does not exist or has ended stays as it is."""
     ended = update(ApiKeyRow).where(ApiKeyRow.id == key_id, ApiKeyRow.revoked_at.is_(None))
-    connection.execute(ended.values(revoked_at=now))
+    connection.execute(ended.values(revoked_at=now, revision=ApiKeyRow.revision + 1))
 
 
 def list_keys(connection: Connection) -> list[KeyView]:
@@ -178,7 +181,7 @@ def create_account(
 
     Raises: InvalidRequest; Conflict if the address has an account.
     """
-    values = {"email": _read_address(email), "name": _read_name(name), "role": role.value, "created_at": now}
+    values = {"email": _read_address(email), "name": read_name(name), "role": role.value, "created_at": now}
     if password is not None:
         values["password_hash"] = _hash_password(password)
     statement = upsert(AccountRow).values(**values).on_conflict_do_nothing(index_elements=["email"])
@@ -214,7 +217,8 @@ def disable_account(connection: Connection, account_id: int, now: datetime) -> N
 
 
 def _change_account(connection: Connection, account_id: int, **values: object) -> None:
-    changed = connection.execute(update(AccountRow).where(AccountRow.id == account_id).values(**values))
+    revised = {**values, "revision": AccountRow.revision + 1}
+    changed = connection.execute(update(AccountRow).where(AccountRow.id == account_id).values(**revised))
     if changed.rowcount == 0:
         raise NotFound(f"There is no account {account_id}.")
 
@@ -234,7 +238,7 @@ def _read_address(email: str) -> str:
     return address
 
 
-def _read_name(name: str) -> str:
+def read_name(name: str) -> str:
     cleaned = None if fault_of_text(name) else clean_text(name)
     if cleaned is None or len(cleaned) > 200:
         raise InvalidRequest([Fault("name", "must have 1 to 200 characters")])
@@ -255,7 +259,9 @@ class SignIn:
     is_throttled: bool = False
 
 
-def sign_in(connection: Connection, email: str, password: str, remote: str, now: datetime) -> SignIn:
+def sign_in(
+    connection: Connection, email: str, password: str, remote: str, now: datetime, agent: str | None = None
+) -> SignIn:
     """Open a session for the right password; wrong ones are counted per address and per network address.
 
     Answer and time are the same whether the account exists or not.
@@ -271,7 +277,7 @@ def sign_in(connection: Connection, email: str, password: str, remote: str, now:
     if _hasher.check_needs_rehash(row.password_hash):
         _change_account(connection, row.id, password_hash=_hasher.hash(password))
     connection.execute(delete(SignInFailure).where(SignInFailure.subject == subjects[0]))
-    return SignIn(_open_session(connection, row.id, now))
+    return SignIn(open_session(connection, row.id, now, remote, agent))
 
 
 def _is_throttled(connection: Connection, subjects: list[str], now: datetime) -> bool:
@@ -302,45 +308,100 @@ def _network_of(remote: str) -> str:
     return str(ipaddress.ip_network((address, prefix), strict=False).network_address)
 
 
-def create_sign_in_link(connection: Connection, account_id: int, now: datetime) -> str:
-    """A token that signs the account in once, within a day."""
+@dataclass(frozen=True, slots=True)
+class LinkView:
+    """A link that still works: whom it lets in, and whether they choose a password with it.
+
+    `may_skip`: the account has none yet, but the link was not made for choosing one.
+    """
+
+    name: str
+    email: str
+    asks_password: bool
+    may_skip: bool
+
+
+def create_sign_in_link(connection: Connection, account_id: int, now: datetime, *, asks_password: bool = False) -> str:
+    """A token that signs the account in once, within a day; with `asks_password` only along with a new password."""
     token = secrets.token_urlsafe(32)
+    values = {"token_sha256": _sha256(token), "account_id": account_id, "asks_password": asks_password}
     times = {"created_at": now, "expires_at": now + LINK_LIFETIME}
-    connection.execute(insert(SignInLinkRow).values(token_sha256=_sha256(token), account_id=account_id, **times))
+    connection.execute(insert(SignInLinkRow).values(**values, **times))
     return token
 
 
-def use_sign_in_link(connection: Connection, token: str, now: datetime) -> str | None:
-    """A session's token for a link that is fresh and unused; None otherwise. Two users of one link: one gets in."""
-    fresh = SignInLinkRow.used_at.is_(None) & (SignInLinkRow.expires_at > now)
-    statement = update(SignInLinkRow).where(SignInLinkRow.token_sha256 == _sha256(token), fresh)
-    account_id = connection.scalar(statement.values(used_at=now).returning(SignInLinkRow.account_id))
-    if account_id is None:
+def find_sign_in_link(connection: Connection, token: str, now: datetime) -> LinkView | None:
+    """What a link would do; None if it was used, is too old, or its account is disabled. Looking uses nothing up."""
+    columns = (AccountRow.name, AccountRow.email, AccountRow.password_hash, SignInLinkRow.asks_password)
+    query = select(*columns).join(AccountRow, AccountRow.id == SignInLinkRow.account_id)
+    query = query.where(SignInLinkRow.token_sha256 == _sha256(token), _is_fresh(now), AccountRow.disabled_at.is_(None))
+    row = connection.execute(query).one_or_none()
+    if row is None:
         return None
-    is_open = select(AccountRow.id).where(AccountRow.id == account_id, AccountRow.disabled_at.is_(None))
-    return None if connection.scalar(is_open) is None else _open_session(connection, account_id, now)
+    has_none = row.password_hash is None
+    return LinkView(row.name, row.email, row.asks_password or has_none, has_none and not row.asks_password)
+
+
+def _is_fresh(now: datetime) -> Any:
+    return SignInLinkRow.used_at.is_(None) & (SignInLinkRow.expires_at > now)
+
+
+def use_sign_in_link(
+    connection: Connection,
+    token: str,
+    now: datetime,
+    password: str | None = None,
+    remote: str | None = None,
+    agent: str | None = None,
+) -> str | None:
+    """A session's token for a link that is fresh and unused; None otherwise. Two users of one link: one gets in.
+
+    With `password` the account has it from now on. Raises: InvalidRequest for one that is too short, or for none
+    where the link asks for one; the link can be used again then.
+    """
+    statement = update(SignInLinkRow).where(SignInLinkRow.token_sha256 == _sha256(token), _is_fresh(now))
+    columns = (SignInLinkRow.account_id, SignInLinkRow.asks_password)
+    row = connection.execute(statement.values(used_at=now).returning(*columns)).one_or_none()
+    if row is None:
+        return None
+    is_open = select(AccountRow.id).where(AccountRow.id == row.account_id, AccountRow.disabled_at.is_(None))
+    if connection.scalar(is_open) is None:
+        return None
+    if password is not None or row.asks_password:
+        set_password(connection, row.account_id, password or "", now)
+    return open_session(connection, row.account_id, now, remote, agent)
 
 
 # Sessions -------------------------------------------------------------------------------------------------------------
 
 
-def _open_session(connection: Connection, account_id: int, now: datetime) -> str:
+def open_session(
+    connection: Connection, account_id: int, now: datetime, remote: str | None = None, agent: str | None = None
+) -> str:
+    """The token of a new session; `remote` and `agent` let its owner know it from others'."""
     token = secrets.token_urlsafe(32)
     values = {"token_sha256": _sha256(token), "account_id": account_id, "created_at": now, "seen_at": now}
-    connection.execute(insert(SessionRow).values(**values))
+    connection.execute(insert(SessionRow).values(**values, remote=remote, agent=_short(agent)))
     return token
+
+
+def _short(agent: str | None) -> str | None:
+    return None if not agent or fault_of_text(agent) else agent[:300]
+
+
+def is_alive(now: datetime) -> Any:
+    """The condition of sessions that let their owners in."""
+    return (
+        SessionRow.revoked_at.is_(None)
+        & (SessionRow.seen_at > now - SESSION_IDLE)
+        & (SessionRow.created_at > now - SESSION_LIFETIME)
+    )
 
 
 def find_session(connection: Connection, token: str, now: datetime) -> Caller | None:
     """Who is signed in with this token; None if the session ended, was idle for 12 hours or is 14 days old."""
     digest = _sha256(token)
-    alive = (
-        (SessionRow.token_sha256 == digest)
-        & SessionRow.revoked_at.is_(None)
-        & (SessionRow.seen_at > now - SESSION_IDLE)
-        & (SessionRow.created_at > now - SESSION_LIFETIME)
-        & AccountRow.disabled_at.is_(None)
-    )
+    alive = (SessionRow.token_sha256 == digest) & is_alive(now) & AccountRow.disabled_at.is_(None)
     columns = (AccountRow.id, AccountRow.name, AccountRow.email, AccountRow.role, SessionRow.seen_at)
     query = select(*columns).join(AccountRow, AccountRow.id == SessionRow.account_id).where(alive)
     row = connection.execute(query).one_or_none()
@@ -351,6 +412,11 @@ def find_session(connection: Connection, token: str, now: datetime) -> Caller | 
         locked = mine.with_for_update(skip_locked=True).scalar_subquery()
         connection.execute(update(SessionRow).where(SessionRow.token_sha256 == locked).values(seen_at=now))
     return Caller("account", str(row.id), row.name, Role(row.role), acts_as_person=True, email=row.email)
+
+
+def session_id_of(token: str) -> str:
+    """What lists of sessions call the session with this token; it opens nothing."""
+    return _sha256(token)[:SESSION_ID_BYTES].hex()
 
 
 def revoke_session(connection: Connection, token: str, now: datetime) -> None:

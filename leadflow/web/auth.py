@@ -195,6 +195,11 @@ def take_session(response: Response) -> None:
     response.delete_cookie(session_cookie_name(config), path="/", secure=config.has_secure_cookies, httponly=True)
 
 
+def user_agent() -> str | None:
+    """What the browser says it is; its owner knows a session by it."""
+    return request.headers.get("User-Agent")
+
+
 def remote_address() -> str:
     """The network address that sign-in failures are counted for."""
     return request.remote_addr or "unknown"

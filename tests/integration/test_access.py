@@ -349,8 +349,16 @@ def test_a_link_used_twice_at_once_lets_one_in(engine: Engine) -> None:
 
 # Routes ---------------------------------------------------------------------------------------------------------------
 
-ADMINISTRATION = ("/api/v1/categories", "/api/v1/lead-statuses", "/api/v1/endpoints")
-ALSO_READ_BY_ADMINISTRATORS_ONLY = "/api/v1/endpoints"  # an address may be half a secret
+ADMINISTRATION = (
+    "/api/v1/categories",
+    "/api/v1/lead-statuses",
+    "/api/v1/endpoints",
+    "/api/v1/users",
+    "/api/v1/api-keys",
+)
+ALSO_READ_BY_ADMINISTRATORS_ONLY = (
+    *("/api/v1/endpoints", "/api/v1/users", "/api/v1/api-keys"),  # an address may be half a secret; whom one knows
+)
 ASKED_BY_POST = ("/search", "/rules/test")  # a question whose words are too long for an address
 PUBLIC = {
     *("/healthz", "/readyz", "/metrics", "/hooks/<source>", "/sign-in", "/sign-in/link/<token>", "/sign-out"),

@@ -1,20 +1,35 @@
-"""Signing in and out, and the page that says what went wrong."""
+"""Signing in and out, one's own account, and the page that says what went wrong."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask import Blueprint, Response, flash, make_response, render_template, request, url_for
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 
-from leadflow.services.access import revoke_session, use_sign_in_link
+from leadflow.errors import InvalidRequest, NotFound
+from leadflow.services import accounts
+from leadflow.services.access import (
+    PASSWORD_MIN_LENGTH,
+    SignIn,
+    find_sign_in_link,
+    revoke_session,
+    revoke_sessions_of,
+    session_id_of,
+    use_sign_in_link,
+)
 from leadflow.services.access import sign_in as try_password
 from leadflow.web import auth
 from leadflow.web.pages import desk
+from leadflow.web.pages.browsers import browser_words
+from leadflow.web.pages.refusals import sentence_of
 from leadflow.web.problems import Problem
 
-WRONG = "E-mail address or password is not right."
-THROTTLED = "There were too many attempts. Wait a quarter of an hour, or use a one-time link."
-LINK_IS_OVER = "It has been used already, or it is older than a day. Make a new one on the server."
+WRONG = _l("E-mail address or password is not right.")
+THROTTLED = _l("There were too many attempts. Wait a quarter of an hour, or use a one-time link.")
+WRONG_PASSWORD = _l("Your present password is not right.")
+NOT_TWICE = _l("The two new passwords differ. Type the same one twice.")
 
 TITLES = {
     400: "That did not work",
@@ -53,14 +68,8 @@ def register(pages: Blueprint) -> None:
     @pages.route("/sign-in/link/<token>", methods=["GET", "POST"])
     @auth.public("the link itself is the proof")
     def sign_in_by_link(token: str) -> Any:
-        if request.method == "GET":
-            # A link is opened by previews too; only the button uses it up.
-            return render_template("sign_in_link.html")
-        with desk.writing() as connection:
-            session = use_sign_in_link(connection, token, desk.now())
-        if session is None:
-            return render_template("sign_in_link.html", trouble=LINK_IS_OVER), 410
-        return _let_in(session, url_for("pages.overview"))
+        # A link is opened by previews too; only the button uses it up.
+        return _page_of_link(token) if request.method == "GET" else _use_link(token)
 
     @pages.post("/sign-out")
     @auth.public("a session that has ended can be left, too")
@@ -73,14 +82,130 @@ def register(pages: Blueprint) -> None:
         auth.take_session(response)
         return response
 
+    _register_account(pages)
+
 
 def _sign_in(email: str, password: str, target: str) -> Any:
     with desk.writing() as connection:
-        tried = try_password(connection, email, password, auth.remote_address(), desk.now())
+        tried = try_password(connection, email, password, auth.remote_address(), desk.now(), auth.user_agent())
     if tried.token is not None:
         return _let_in(tried.token, target)
     trouble, status = (THROTTLED, 429) if tried.is_throttled else (WRONG, 401)
     return render_template("sign_in.html", trouble=trouble, email=email, next_url=target), status
+
+
+def _page_of_link(token: str, trouble: str | None = None) -> Any:
+    with desk.reading() as connection:
+        link = find_sign_in_link(connection, token, desk.now())
+    status = 410 if link is None else 422 if trouble else 200
+    page = render_template("sign_in_link.html", link=link, trouble=trouble, min_length=PASSWORD_MIN_LENGTH)
+    response = make_response(page, status)
+    response.headers["Referrer-Policy"] = "no-referrer"  # the address is the secret
+    return response
+
+
+def _use_link(token: str) -> Any:
+    """Let the owner in, with the password that the form may hold; "without" is the button that sets none."""
+    password = None if "without" in request.form else request.form.get("password")
+    here = (auth.remote_address(), auth.user_agent())
+    try:
+        with desk.writing() as connection:
+            session = use_sign_in_link(connection, token, desk.now(), password, *here)
+    except InvalidRequest as error:
+        return _page_of_link(token, sentence_of(error))
+    return _page_of_link(token) if session is None else _let_in(session, url_for("pages.overview"))
+
+
+# -- one's own account -------------------------------------------------------------------------------------------------
+
+
+def _register_account(pages: Blueprint) -> None:
+    @pages.get("/account")
+    @auth.requires("viewer")
+    def account() -> Any:
+        return _account_page()
+
+    @pages.post("/account/name")
+    @auth.requires("viewer")
+    def change_own_name() -> Any:
+        return _change_name(request.form.get("name", ""))
+
+    @pages.post("/account/password")
+    @auth.requires("viewer")
+    def change_own_password() -> Any:
+        return _change_password(request.form.get("password", ""))
+
+    @pages.post("/account/sessions/<session_id>/end")
+    @auth.requires("viewer")
+    def end_own_session(session_id: str) -> Any:
+        return _end_session(session_id)
+
+    @pages.post("/account/sign-out-everywhere")
+    @auth.requires("viewer")
+    def sign_out_everywhere() -> Any:
+        with desk.writing() as connection:
+            revoke_sessions_of(connection, _own_id(), desk.now())
+        response = make_response(desk.go(url_for("pages.sign_in")))
+        auth.take_session(response)
+        return response
+
+
+def _own_id() -> int:
+    return int(auth.current_caller().id)
+
+
+def _account_page(status: int = 200, **said: Any) -> Any:
+    with desk.reading() as connection:
+        values = {
+            "account": accounts.account(connection, _own_id()),
+            "sessions": accounts.sessions_of(connection, _own_id(), desk.now()),
+            "this_session": session_id_of(auth.current_session_token() or ""),
+            "browser_words": browser_words,
+            "min_length": PASSWORD_MIN_LENGTH,
+        }
+        return desk.show(connection, "account.html", "account", status, **{**values, **said})
+
+
+def _change_name(name: str) -> Any:
+    try:
+        with desk.writing() as connection:
+            accounts.change_account(connection, _own_id(), {"name": name}, desk.now())
+    except InvalidRequest as error:
+        return _account_page(422, name_trouble=sentence_of(error))
+    flash(_("Saved. From now on the history names you so."), "green")
+    return desk.go(url_for("pages.account"))
+
+
+def _change_password(password: str) -> Any:
+    if password != request.form.get("again", ""):
+        return _account_page(422, password_trouble=NOT_TWICE)
+    try:
+        tried = _try_new_password(password)
+    except InvalidRequest as error:
+        return _account_page(422, password_trouble=sentence_of(error))
+    if tried.token is None:
+        trouble, status = (THROTTLED, 429) if tried.is_throttled else (WRONG_PASSWORD, 422)
+        return _account_page(status, password_trouble=trouble)
+    flash(_("Your password is changed. Other browsers that were signed in as you are signed out."), "green")
+    return _let_in(tried.token, url_for("pages.account"))
+
+
+def _try_new_password(password: str) -> SignIn:
+    here = (auth.remote_address(), desk.now(), auth.user_agent())
+    with desk.writing() as connection:
+        current = request.form.get("current", "")
+        return accounts.change_own_password(connection, _own_id(), current, password, *here)
+
+
+def _end_session(session_id: str) -> Any:
+    try:
+        with desk.writing() as connection:
+            accounts.end_session(connection, _own_id(), session_id, desk.now())
+    except NotFound as reason:
+        flash(str(reason), "amber")
+    else:
+        flash(_("That browser is signed out."), "green")
+    return desk.go(url_for("pages.account"))
 
 
 def _let_in(token: str, target: str) -> Response:
