@@ -9,7 +9,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, literal, or_, select, text
+from sqlalchemy.exc import DBAPIError
 
 from leadflow.domain.fields import Field, Kind, UnreadableValue, Value
 from leadflow.rules.conditions import Condition
@@ -18,6 +19,8 @@ from leadflow.store.conditions import Subject, render, rows_for
 from leadflow.store.conditions.fields import Compared, compared_of_record
 from leadflow.store.tables import CompanyRow, ContactRow
 from leadflow.store.values import read_stored, to_json
+
+QUERY_CANCELED = "57014"
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,83 @@ def count_found(connection: Connection, subject: Subject, condition: Condition |
     """How many records satisfy the condition."""
     asked = render(condition, subject, now)
     return connection.scalar(select(func.count()).select_from(rows_for(subject, asked)).where(asked)) or 0
+
+
+# A count may take so long before an estimate has to do; a person waits for it.
+EXACT_COUNT_MILLISECONDS = 90
+SAMPLE_COUNT_MILLISECONDS = 250
+SAMPLE_STRETCHES, SAMPLE_STRETCH_LENGTH = 24, 800
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many there are; an estimate where counting would have taken too long."""
+
+    number: int
+    is_exact: bool = True
+
+    @property
+    def shown(self) -> int:
+        """The number as it is told: of an estimate three digits, which is what a sample knows."""
+        step = 10 ** max(len(str(self.number)) - 3, 0)
+        return self.number if self.is_exact else round(self.number / step) * step
+
+
+def estimate_found(
+    connection: Connection,
+    subject: Subject,
+    condition: Condition | None,
+    now: datetime,
+    further: Sequence[ColumnElement[bool]] = (),
+) -> Count:
+    """How many records satisfy the condition, soon: exactly if that is quick, else from a sample of the table."""
+    wanted = _Wanted(subject, render(condition, subject, now), tuple(further))
+    counting = wanted.among().with_only_columns(func.count())
+    found = first_within(connection, EXACT_COUNT_MILLISECONDS, counting)
+    if found is not None:
+        return Count(int(found[0]))
+    ends = connection.execute(select(func.min(wanted.id), func.max(wanted.id))).one()
+    stretches = _stretches_of_ids(*ends)
+    sampling = counting.where(or_(*(wanted.id.between(low, high) for low, high in stretches)))
+    seen = first_within(connection, SAMPLE_COUNT_MILLISECONDS, sampling)
+    if seen is None:
+        return Count(_rows_planned(connection, wanted.among()), is_exact=False)
+    covered = sum(high - low + 1 for low, high in stretches)
+    return Count(round(int(seen[0]) * (ends[1] - ends[0] + 1) / covered), is_exact=False)
+
+
+def _stretches_of_ids(first: int, last: int) -> list[tuple[int, int]]:
+    """Stretches of ids at even distances, the same each time, so that an estimate does not flicker."""
+    step = max((last - first + 1) // SAMPLE_STRETCHES, SAMPLE_STRETCH_LENGTH)
+    starts = range(first, last + 1, step)
+    return [(start, min(start + SAMPLE_STRETCH_LENGTH - 1, last)) for start in starts]
+
+
+def _rows_planned(connection: Connection, query: Select[Any]) -> int:
+    """What the server's planner expects."""
+    compiled = query.compile(dialect=connection.dialect)
+    plan = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {compiled}", dict(compiled.params)).scalar_one()
+    return int(plan[0]["Plan"]["Plan Rows"])
+
+
+def first_within(connection: Connection, milliseconds: int, query: Select[Any]) -> Row[Any] | None:
+    """The first row of the answer; None if the answer takes longer. Only for questions that always have a row."""
+    rows = rows_within(connection, milliseconds, query)
+    return rows[0] if rows else None
+
+
+def rows_within(connection: Connection, milliseconds: int, query: Select[Any]) -> Sequence[Row[Any]] | None:
+    """The answer; None if it takes longer."""
+    savepoint = connection.begin_nested()
+    try:
+        connection.execute(text(f"SET LOCAL statement_timeout = {milliseconds:d}"))
+        return connection.execute(query).all()
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != QUERY_CANCELED:
+            raise
+        return None
+    finally:
+        savepoint.rollback()
 
 
 def find_page(
@@ -68,6 +148,7 @@ class _Wanted:
 
     subject: Subject
     asked: ColumnElement[bool]
+    narrowing: tuple[ColumnElement[bool], ...] = ()
 
     @property
     def id(self) -> ColumnElement[int]:
@@ -77,8 +158,8 @@ class _Wanted:
         """Those of which this holds too."""
         return (
             select(self.id.label("id"))
-            .select_from(rows_for(self.subject, self.asked, *further))
-            .where(self.asked, *further)
+            .select_from(rows_for(self.subject, self.asked, *self.narrowing, *further))
+            .where(self.asked, *self.narrowing, *further)
         )
 
     def by_id(self, order: Order | None, after: int | None, *further: ColumnElement[bool]) -> Select[Any]:
