@@ -172,6 +172,7 @@ class CompanyRow(FirstTouchColumns, Base):
         Index("uq_company_domain", "domain", unique=True),
         Index("ix_company_category_key_id", "category_key", "id"),
         Index("ix_company_name_norm", "name_norm", postgresql_ops={"name_norm": "text_pattern_ops"}),
+        Index("ix_company_domain_begins", "domain", postgresql_ops={"domain": "text_pattern_ops"}),
         Index("ix_company_tags_norm", "tags_norm", postgresql_using="gin"),
         Index("ix_company_fields_norm", "fields_norm", postgresql_using="gin", postgresql_ops=PATHS),
         # By the beginning, because a text of any length would not fit into an index.
@@ -210,6 +211,8 @@ class ContactRow(FirstTouchColumns, Base):
         Index("ix_contact_company_id_id", "company_id", "id"),
         Index("ix_contact_lead_status_key_id", "lead_status_key", "id"),
         Index("ix_contact_name_norm", "name_norm", postgresql_ops={"name_norm": "text_pattern_ops"}),
+        Index("ix_contact_last_name_norm", "last_name_norm", postgresql_ops={"last_name_norm": "text_pattern_ops"}),
+        Index("ix_contact_email_begins", "email", postgresql_ops={"email": "text_pattern_ops"}),
         CheckConstraint("company_id IS NULL OR category_key IS NULL", name="category_is_the_companys"),
         Index("ix_contact_email_host", "email_host"),
         Index("ix_contact_tags_norm", "tags_norm", postgresql_using="gin"),

@@ -50,7 +50,7 @@ class CompanyFilter:
 
 @dataclass(frozen=True, slots=True)
 class ContactFilter:
-    """Which contacts: `q` is the beginning of a name or address; `category` is the effective one."""
+    """Which contacts: `q` is the beginning of a name, last name or address; `category` is the effective one."""
 
     q: str | None = None
     email: str | None = None
@@ -60,7 +60,8 @@ class ContactFilter:
 
     def narrow(self, query: Select[Any]) -> Select[Any]:
         if self.q is not None:
-            query = query.where(or_(starts_with(ContactRow.name_norm, self.q), starts_with(ContactRow.email, self.q)))
+            begins = (ContactRow.name_norm, ContactRow.last_name_norm, ContactRow.email)
+            query = query.where(or_(*(starts_with(column, self.q) for column in begins)))
         if self.email is not None:
             query = query.where(ContactRow.email == fold(self.email.strip()))
         if self.company_id is not None:

@@ -113,6 +113,11 @@ def _index_what_boards_and_dashboards_ask() -> None:
     op.create_index("ix_contact_category_key_id", "contact", ["category_key", "id"], postgresql_where=is_own)
     op.create_index("ix_contact_created_at", "contact", ["created_at"], postgresql_include=["lead_status_key"])
     op.create_index("ix_change_moves", "change", ["at", "entity_id", "new", "old", "rule"], postgresql_where=is_move)
+    for table, column in (("company", "domain"), ("contact", "email")):
+        # What a person types is the beginning; the unique index serves that only in the C collation.
+        op.create_index(f"ix_{table}_{column}_begins", table, [column], postgresql_ops={column: "text_pattern_ops"})
+    by_last_name = {"last_name_norm": "text_pattern_ops"}
+    op.create_index("ix_contact_last_name_norm", "contact", ["last_name_norm"], postgresql_ops=by_last_name)
 
 
 def downgrade() -> None:
