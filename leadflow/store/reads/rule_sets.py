@@ -87,7 +87,7 @@ def _digests(connection: Connection, versions: Collection[int]) -> dict[int, dic
 def texts_by_digest(connection: Connection, versions: Collection[int], digests: Collection[str]) -> dict[str, str]:
     """The texts with these digests, out of documents of these versions."""
     digest = func.md5(RuleDocumentRow.text)
-    query = select(digest.label("digest"), RuleDocumentRow.text).distinct(digest)
+    query = select(digest.label("digest"), func.min(RuleDocumentRow.text).label("text")).group_by(digest)
     wanted = query.where(RuleDocumentRow.version.in_(versions), digest.in_(digests))
     return {row.digest: row.text for row in connection.execute(wanted)}
 
