@@ -73,6 +73,7 @@ class Actors:
             if winner != rule.slug:
                 run.outcome = Outcome.CONFLICT_LOST
                 run.guard = f"The rule {winner} of the same group, {rule.group}, matched first."
+                run.lost_to = (winner,)
                 return
         if not self._is_within_limit(run):
             run.outcome, run.guard = Outcome.LIMITED, "The rule has already acted here within its limit."

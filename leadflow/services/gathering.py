@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -125,12 +125,20 @@ def _is_held(one: Reading, records: Records, companies: dict[str, int], by_email
 
 
 class Matcher:
-    """Turns readings into cases, one after the other, creating companies and contacts that are new."""
+    """Turns readings into cases, one after the other, creating companies and contacts that are new.
 
-    def __init__(self, connection: Connection, gathered: Gathered) -> None:
+    `new_ids` are for who writes nothing: ids of companies and of contacts that are not taken from the database.
+    """
+
+    def __init__(
+        self, connection: Connection, gathered: Gathered, new_ids: tuple[Iterator[int], Iterator[int]] | None = None
+    ) -> None:
         self._records = gathered.records
         self._company_by_domain = dict(gathered.company_by_domain)
         self._contact_by_email = dict(gathered.contact_by_email)
+        if new_ids is not None:
+            self._company_ids, self._contact_ids = new_ids
+            return
         addresses = [one.address for one in gathered.readings if one.address]
         emails = {one.email for one in addresses} - set(self._contact_by_email)
         domains = {one.company_domain for one in addresses if one.company_domain} - set(self._company_by_domain)

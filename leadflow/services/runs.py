@@ -24,7 +24,7 @@ class Origin:
 
 @dataclass(slots=True)
 class Run:
-    """The trace of one rule on one occurrence."""
+    """The trace of one rule on one occurrence. `lost_to` are the rules that decided before it what it wanted."""
 
     id: int
     rule: Rule
@@ -38,6 +38,7 @@ class Run:
     made: list[Change] = field(default_factory=list)
     changes: list[dict[str, Any]] = field(default_factory=list)
     duration_us: int = 0
+    lost_to: tuple[str, ...] = ()
 
     @property
     def company_id(self) -> int | None:
@@ -49,9 +50,9 @@ class Run:
 
     def conclude(self, applied: Iterable[Applied], lost_to: Iterable[str]) -> None:
         """Say how the run ended, from what its effects did and which rules decided its fields before it."""
-        applied = list(applied)
+        applied, self.lost_to = list(applied), tuple(dict.fromkeys(lost_to))
         refusals = [one.decision.reason for one in applied if one.is_refused]
-        losses = [f"The rule {winner} decided this field first." for winner in lost_to]
+        losses = [f"The rule {winner} decided this field first." for winner in self.lost_to]
         self.made = [change for one in applied for change in one.changes]
         self.changes = [_change_as_json(change) for change in self.made]
         self.changes += [_said("task", "title", one.task.title) for one in applied if one.task]

@@ -367,12 +367,25 @@ def _run_page_in_memory(
     decided = queue.companies_decided(connection, sweep_id, plan.rule.slug, page.company_ids)
     runs: list[Run] = []
     changed = 0
-    for company, contact in _subjects(plan, records, ids):
-        one = _judge(judge, plan, ledger.limits, decided, company, contact, sweep_id)
+    for one in judge_in_turn(judge, plan, records, ledger.limits, decided, ids, sweep_id):
         runs += one
         changed += any(run.rule.slug == plan.rule.slug and has_acted(run) for run in one)
     write_outcome(connection, plan.lists, records, ledger, runs, index.version)
     return changed
+
+
+def judge_in_turn(
+    judge: Judge,
+    plan: SweepPlan,
+    records: Records,
+    limits: Limits,
+    decided: set[int],
+    ids: Sequence[int],
+    sweep_id: int,
+) -> Iterator[list[Run]]:
+    """The runs of each of the held records, in id order. Also what tells beforehand what a sweep would do."""
+    for company, contact in _subjects(plan, records, ids):
+        yield _judge(judge, plan, limits, decided, company, contact, sweep_id)
 
 
 def _hold(
@@ -384,10 +397,15 @@ def _hold(
         records.hold_company(company)
     if plan.subject == "contact":
         records.hold_contacts(lock_contacts(connection, catalogue, ids))
-    may_reach_others = any(map(may_write_company, plan.rule.actions)) or index.uses_all_contacts
-    if may_reach_others or _is_listened_to(index, plan.rule):
+    if reaches_others(plan, index):
         records.hold_contacts(read_contacts_of(connection, catalogue, page.company_ids))
     return records
+
+
+def reaches_others(plan: SweepPlan, index: RuleIndex) -> bool:
+    """Whether acting on a record may concern other contacts of its company."""
+    may_reach_others = any(map(may_write_company, plan.rule.actions)) or index.uses_all_contacts
+    return may_reach_others or _is_listened_to(index, plan.rule)
 
 
 def _open_ledger(connection: Connection, index: RuleIndex, records: Records) -> Ledger:

@@ -157,6 +157,18 @@ def lock_contacts(
     return [_contact(catalogue, row) for row in connection.execute(statement, {"ids": wanted})]
 
 
+def read_companies(connection: Connection, catalogue: Catalogue, ids: Iterable[int]) -> list[Company]:
+    """The companies as they are, without a lock: for who writes nothing."""
+    wanted = list(set(ids))
+    return [_company(catalogue, row) for row in connection.execute(_COMPANIES, {"ids": wanted})] if wanted else []
+
+
+def read_contacts(connection: Connection, catalogue: Catalogue, ids: Iterable[int]) -> list[Contact]:
+    """The contacts as they are, without a lock: for who writes nothing."""
+    wanted = list(set(ids))
+    return [_contact(catalogue, row) for row in connection.execute(_CONTACTS, {"ids": wanted})] if wanted else []
+
+
 def read_contacts_of(connection: Connection, catalogue: Catalogue, company_ids: Collection[int]) -> list[Contact]:
     """All contacts of companies that are locked."""
     if not company_ids:

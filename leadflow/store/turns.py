@@ -8,12 +8,15 @@ TURNS_LOCK = 7_270_005
 
 
 class Turns:
-    """The turns of one transaction. The first one drawn makes other transactions that draw wait until this one ends."""
+    """The turns of one transaction. The first one drawn makes other transactions that draw wait until this one ends.
 
-    def __init__(self, connection: Connection) -> None:
+    `is_rehearsal`: nothing will be written, so nobody has to wait.
+    """
+
+    def __init__(self, connection: Connection, *, is_rehearsal: bool = False) -> None:
         self._connection = connection
         self._taken: dict[str, int] = {}
-        self._is_locked = False
+        self._is_locked = is_rehearsal
 
     def next(self, rule: str) -> int:
         """The number of the turn, from 0, each number once."""
