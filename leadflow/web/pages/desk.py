@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from flask import Blueprint, current_app, redirect, render_template, request
@@ -20,6 +20,7 @@ from leadflow.store.lists import Lists, ListsCache
 from leadflow.web.auth import current_caller
 from leadflow.web.config import web_config
 from leadflow.web.pages import times, wording
+from leadflow.web.pages.kept import Kept
 from leadflow.web.pages.navigation import groups_for
 
 EXTENSION = "leadflow.pages"
@@ -27,12 +28,15 @@ THEME_COOKIE = "leadflow_theme"
 PAGE_SIZE = 50
 MAX_ID = 2**63 - 1
 
+Number = TypeVar("Number")
+
 
 @dataclass
 class Desk:
     """What the pages of one application share."""
 
     lists: ListsCache = field(default_factory=ListsCache)
+    kept: Kept = field(default_factory=Kept)
 
 
 def prepare(blueprint: Blueprint) -> None:
@@ -71,6 +75,12 @@ def writing() -> Iterator[Connection]:
 
 def lists(connection: Connection) -> Lists:
     return cast(Desk, current_app.extensions[EXTENSION]).lists.read(connection)
+
+
+def kept(key: Hashable, connection: Connection, count: Callable[[Connection], Number]) -> Number:
+    """What `count` says; if counting is slow, what it said a moment ago. It must not read the request."""
+    shared = cast(Desk, current_app.extensions[EXTENSION]).kept
+    return shared.read(key, connection, count, web_config().engine).value
 
 
 def can_edit() -> bool:

@@ -50,7 +50,8 @@ def register(pages: Blueprint) -> None:
 def _numbers(connection: Connection) -> dict[str, Any]:
     now = desk.now()
     today = now.date()
-    days = reads.events_per_day(connection, now - timedelta(days=DAYS))
+    since = now - timedelta(days=DAYS)
+    days = desk.kept("events per day", connection, lambda reader: reads.events_per_day(reader, since))
     last = page_reads.sums_since(connection, now - timedelta(days=1))
     both = page_reads.sums_since(connection, now - timedelta(days=2))
     return {
@@ -67,8 +68,8 @@ def _numbers(connection: Connection) -> dict[str, Any]:
 
 def _lifecycle(connection: Connection) -> dict[str, Any]:
     lists = desk.lists(connection)
-    companies = reads.companies_per_category(connection)
-    leads = _leads(lists, reads.contacts_per_lead_status(connection))
+    companies = desk.kept("companies per category", connection, reads.companies_per_category)
+    leads = _leads(lists, desk.kept("contacts per lead status", connection, reads.contacts_per_lead_status))
     counted = _categories(lists, companies)
     return {
         "funnel": [counted[key] for key in FUNNEL if key in counted],
