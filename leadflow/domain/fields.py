@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from leadflow.domain.lead_status import LeadStatuses
 from leadflow.domain.lifecycle import Category, Lifecycle
+from leadflow.domain.selections import Selection
 from leadflow.domain.text import clean_text, fault_of_text, fold
 
 
@@ -111,12 +112,14 @@ class Catalogue:
 
     `events` are the declared events, name → what people read. `endpoints` are the names that `webhook` may send to
     and `channels` those that `notify` may; None where nobody knows them (a check without the installation).
+    `selections` are by slug.
     """
 
     fields: Mapping[str, Field]
     events: Mapping[str, str] = field(default_factory=dict)
     endpoints: frozenset[str] | None = None
     channels: frozenset[str] | None = None
+    selections: Mapping[str, Selection] = field(default_factory=dict)
     roots: frozenset[str] = field(init=False)
     _of: dict[tuple[str, ...], tuple[Field, ...]] = field(init=False, repr=False, compare=False, default_factory=dict)
 
@@ -145,8 +148,9 @@ def build_catalogue(
     events: Mapping[str, str] | None = None,
     endpoints: frozenset[str] | None = None,
     channels: frozenset[str] | None = None,
+    selections: Iterable[Selection] = (),
 ) -> Catalogue:
-    """The catalogue of this installation: built-in fields, its categories and statuses, its own fields and events."""
+    """The catalogue of this installation: built-in fields, its lists, its own fields, events and selections."""
     categories = _category_choices(lifecycle, deleted=False), _category_choices(lifecycle, deleted=True)
     lead_statuses = _status_choices(statuses, deleted=False), _status_choices(statuses, deleted=True)
     fields = [*_company_fields(*categories), *_contact_fields(*lead_statuses), *_form_fields(), *_sale_fields()]
@@ -162,7 +166,8 @@ def build_catalogue(
         )
         for one in custom
     ]
-    return Catalogue({one.path: one for one in fields}, events or {}, endpoints, channels)
+    by_slug = {one.slug: one for one in selections}
+    return Catalogue({one.path: one for one in fields}, events or {}, endpoints, channels, by_slug)
 
 
 def _category_choices(lifecycle: Lifecycle, *, deleted: bool) -> tuple[Choice, ...]:

@@ -44,9 +44,10 @@ class PastChange:
 
 
 class History:
-    """The events and changes of the records that one transaction (or one test of a rule) works on."""
+    """The events, changes and memberships of the records that one transaction (or one test of a rule) works on."""
 
     def __init__(self, events: Iterable[PastEvent] = (), changes: Iterable[PastChange] = ()) -> None:
+        self._members: set[tuple[int, int]] = set()
         self._events: dict[tuple[str, int], list[PastEvent]] = defaultdict(list)
         self._changes: dict[tuple[str, int], list[PastChange]] = defaultdict(list)
         for event in events:
@@ -71,6 +72,14 @@ class History:
     def changes_of(self, path: str, record_id: int) -> Sequence[PastChange]:
         """The changes of one field of one record, in the order in which they were noted."""
         return self._changes.get((path, record_id), ())
+
+    def note_member(self, selection_id: int, record_id: int) -> None:
+        """Add a member of a static selection; what a selection has in it are companies or contacts, never both."""
+        self._members.add((selection_id, record_id))
+
+    def is_member(self, selection_id: int, record_id: int) -> bool:
+        """Whether the record is a member of a static selection."""
+        return (selection_id, record_id) in self._members
 
 
 NO_HISTORY = History()

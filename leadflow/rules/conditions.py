@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from leadflow.domain.fields import Field, Unreadable
-from leadflow.domain.history import PastEvent
+from leadflow.domain.history import PastEvent, Record
 from leadflow.errors import LeadflowError
 from leadflow.rules.model import ClauseResult, Judgement, Situation
 from leadflow.rules.nodes import Node
@@ -157,13 +157,49 @@ class NowClause:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberClause:
+    """A static selection: the record is one of its members."""
+
+    record: Record
+    selection_id: int
+    slug: str
+    title: str
+    place: Node | None = dataclass_field(default=None, repr=False, compare=False)
+
+    @property
+    def path(self) -> str:
+        """`selection(spring-fair)`."""
+        return f"selection({self.slug})"
+
+    @property
+    def words(self) -> str:
+        return f"includes the {self.record}"
+
+    def compile(self, *, negated: bool = False) -> JudgePart:
+        path, words = self.path, f"not: {self.words}" if negated else self.words
+        record, selection_id = self.record, self.selection_id
+
+        def judge(situation: Situation, trace: Trace) -> bool:
+            one = getattr(situation, record)
+            holds = one is not None and situation.history.is_member(selection_id, one.id)
+            trace.clauses.append(ClauseResult(path, words, holds is not negated, holds))
+            return holds
+
+        return judge
+
+
+@dataclass(frozen=True, slots=True)
 class Named:
-    """`{segment: NAME}`: a condition that has a name; the trace shows the clauses in it."""
+    """`{segment: NAME}` or `{selection: NAME}`: a condition that has a name; the trace shows the clauses in it.
+
+    `record` is what a selection has in it; a segment may be about anything.
+    """
 
     kind: str
     name: str
     condition: Condition
     place: Node | None = dataclass_field(default=None, repr=False, compare=False)
+    record: Record | None = None
 
     def compile(self, *, negated: bool = False) -> JudgePart:
         return self.condition.compile(negated=negated)
@@ -239,7 +275,7 @@ class NoneOf:
         return partial(_judge_none, [part.compile(negated=not negated) for part in self.parts])
 
 
-Leaf = Clause | PastClause | NowClause
+Leaf = Clause | PastClause | NowClause | MemberClause
 Condition = All | AnyOf | NoneOf | Named | Leaf
 
 
@@ -310,6 +346,17 @@ def leaves_of(condition: Condition | None) -> Iterator[Leaf]:
             yield from leaves_of(inner)
         case _:
             yield condition
+
+
+def named_in(condition: Condition | None) -> Iterator[Named]:
+    """Every segment and selection that the condition asks for, and those that these ask for."""
+    match condition:
+        case All(parts) | AnyOf(parts) | NoneOf(parts):
+            for part in parts:
+                yield from named_in(part)
+        case Named(condition=inner):
+            yield condition
+            yield from named_in(inner)
 
 
 def certain_paths(condition: Condition | None) -> frozenset[str]:

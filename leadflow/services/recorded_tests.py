@@ -124,7 +124,15 @@ class _Recording:
             named = {path.partition(".")[2]: BLANK if value in (None, []) else value for path, value in own.items()}
             given[record] = named if record_id is not None else "none"
         history = [*self._past_events(), *self._past_changes(), *self._acts()]
+        selections = self._memberships()
+        given |= {"selections": selections} if selections else {}
         return given | ({"history": history} if history else {})
+
+    def _memberships(self) -> list[str]:
+        """The static selections that the clauses found the records in, as long as there are such."""
+        seen = {one["path"]: one["value"] for one in self._run.clauses if one["path"].startswith("selection(")}
+        slugs = [path.removeprefix("selection(").removesuffix(")") for path, value in seen.items() if value]
+        return [slug for slug in slugs if slug in self._catalogue.selections]
 
     def _present(self) -> dict[str, Any]:
         values: dict[str, Any] = {}

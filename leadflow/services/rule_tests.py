@@ -12,7 +12,7 @@ from leadflow.domain.lead_status import LeadStatuses
 from leadflow.domain.lifecycle import Lifecycle
 from leadflow.domain.records import Records
 from leadflow.errors import LeadflowError
-from leadflow.rules.conditions import Clause, Leaf, NowClause, PastClause, leaves_of
+from leadflow.rules.conditions import Clause, Leaf, MemberClause, NowClause, PastClause, leaves_of
 from leadflow.rules.model import Judgement, Rule
 from leadflow.rules.operators import OPERATORS
 from leadflow.rules.parsing import ParsedRules
@@ -129,6 +129,8 @@ def _asks_for_contact(leaf: Leaf) -> bool:
         case Clause(field=field, tests=tests):
             others = [getattr(one.operand.value, "path", "") for one in tests]
             return field.root == "contact" or any(path.startswith("contact.") for path in others)
+        case MemberClause(record=record):
+            return record == "contact"
         case NowClause():
             return False
 
@@ -142,7 +144,8 @@ def _insert(connection: Connection, cases: Sequence[Case]) -> None:
         everybody.companies |= one.stage.records.companies
         everybody.contacts |= one.stage.records.contacts
     events = [event for one in cases for event in one.stage.events]
-    insert_past(connection, everybody, events, [change for one in cases for change in one.stage.changes])
+    changes = [change for one in cases for change in one.stage.changes]
+    insert_past(connection, everybody, events, changes, [member for one in cases for member in one.stage.members])
 
 
 def _compare(connection: Connection, cases: Sequence[Case]) -> Iterator[tuple[Place, str]]:

@@ -31,7 +31,26 @@ def read_history(
         history.note_event(event)
     for change in _read_changes(connection, catalogue, asked.fields, companies, contacts):
         history.note_change(change)
+    for selection_id, record_id in _read_members(connection, asked, companies, contacts):
+        history.note_member(selection_id, record_id)
     return history
+
+
+def _read_members(
+    connection: Connection, asked: PastAsked, companies: Collection[int], contacts: Collection[int]
+) -> Iterator[tuple[int, int]]:
+    """The memberships of these records in the static selections that are asked for."""
+    for record, ids in (("company", companies), ("contact", contacts)):
+        selections = [number for kind, number in asked.selections if kind == record]
+        if selections and ids:
+            for row in connection.execute(_MEMBERS, {"selections": selections, "ids": list(ids)}):
+                yield row.selection_id, row.record_id
+
+
+_MEMBERS = text(
+    "SELECT selection_id, record_id FROM selection_member"
+    " WHERE record_id = ANY(:ids) AND selection_id = ANY(:selections)"
+).bindparams(bindparam("selections", type_=ARRAY(BigInteger)), bindparam("ids", type_=ARRAY(BigInteger)))
 
 
 def _read_events(

@@ -11,7 +11,8 @@ from sqlalchemy import Connection, delete, insert, select, text, update
 from leadflow.domain.fields import Catalogue, Choice, CustomField, Kind, build_catalogue
 from leadflow.domain.lead_status import LeadStatus, LeadStatuses
 from leadflow.domain.lifecycle import Category, Edge, EdgeKind, Group, Lifecycle
-from leadflow.store.tables import CategoryRow, EdgeRow, Installation, LeadStatusRow
+from leadflow.domain.selections import Selection
+from leadflow.store.tables import CategoryRow, EdgeRow, Installation, LeadStatusRow, SelectionRow
 
 # Writers of records hold it shared, an administrator who edits a list holds it alone: nobody decides by an old list.
 LISTS_LOCK = 7_270_002
@@ -71,8 +72,17 @@ def read_lists(connection: Connection) -> Lists:
     )
     known = LeadStatuses({one.key: _status(one) for one in statuses})
     custom = [custom_field_from_json(one) for one in row.custom_fields] if row else []
-    catalogue = build_catalogue(lifecycle, known, custom, dict(row.events) if row else {})
+    events = dict(row.events) if row else {}
+    selections = read_selections(connection)
+    catalogue = build_catalogue(lifecycle, known, custom, events, selections=selections)
     return Lists(row.lifecycle_revision if row else 0, row.live_version if row else None, lifecycle, known, catalogue)
+
+
+def read_selections(connection: Connection) -> list[Selection]:
+    """What the selections mean, deleted ones left out, by slug."""
+    columns = (SelectionRow.id, SelectionRow.slug, SelectionRow.title, SelectionRow.subject)
+    query = select(*columns, SelectionRow.condition, SelectionRow.zone).where(SelectionRow.deleted_at.is_(None))
+    return [Selection(*row) for row in connection.execute(query.order_by(SelectionRow.slug))]
 
 
 def _category(row: Any) -> Category:

@@ -21,10 +21,10 @@ from leadflow.domain.records import Records
 from leadflow.store.bulk import insert_rows
 from leadflow.store.norms import change_norms, event_norms
 from leadflow.store.records import insert_as_they_stand
-from leadflow.store.tables import ChangeRow, CompanyRow, ContactRow, EventRow
+from leadflow.store.tables import ChangeRow, CompanyRow, ContactRow, EventRow, SelectionMemberRow
 from leadflow.store.values import form_to_json
 
-TABLES = (CompanyRow.__table__, ContactRow.__table__, EventRow.__table__, ChangeRow.__table__)
+TABLES = tuple(one.__table__ for one in (CompanyRow, ContactRow, EventRow, ChangeRow, SelectionMemberRow))
 
 # These are in the inbox under their trigger's name, everything else under that of the declared event.
 NAMED_BY_TRIGGER = frozenset({Trigger.FORM_SUBMITTED.value, Trigger.SALE.value})
@@ -32,7 +32,7 @@ NAMED_BY_TRIGGER = frozenset({Trigger.FORM_SUBMITTED.value, Trigger.SALE.value})
 
 @contextmanager
 def stand_ins(connection: Connection) -> Iterator[None]:
-    """Empty tables in place of companies, contacts, events and changes, until the end of the block."""
+    """Empty tables in place of companies, contacts, events, changes and members, until the end of the block."""
     savepoint = connection.begin_nested()
     try:
         for table in TABLES:
@@ -45,12 +45,19 @@ def stand_ins(connection: Connection) -> Iterator[None]:
 
 
 def insert_past(
-    connection: Connection, records: Records, events: Iterable[PastEvent], changes: Iterable[PastChange]
+    connection: Connection,
+    records: Records,
+    events: Iterable[PastEvent],
+    changes: Iterable[PastChange],
+    members: Iterable[tuple[int, int]] = (),
 ) -> None:
-    """The records as they stand, with what happened to them."""
+    """The records as they stand, with what happened to them; `members` are pairs of a static selection and a record."""
     insert_as_they_stand(connection, records)
     insert_rows(connection, EventRow, [_event_row(one) for one in events])
     insert_rows(connection, ChangeRow, [_change_row(number, one, records) for number, one in enumerate(changes, 1)])
+    added = {"added_by": "test", "added_at": records.now}
+    rows = [{"selection_id": one, "record_id": record_id, **added} for one, record_id in members]
+    insert_rows(connection, SelectionMemberRow, rows)
 
 
 def _event_row(event: PastEvent) -> dict[str, Any]:

@@ -37,6 +37,7 @@ from tests.support.random_conditions import (
     CATALOGUE,
     EVENTS,
     NOW,
+    SELECTIONS,
     ZONES,
     make_conditions,
     named,
@@ -75,6 +76,7 @@ def situations(connection: Connection, subject: Subject) -> dict[int, Situation]
         frozenset({"contact", "company"}),
         None,
         frozenset(CATALOGUE.fields),
+        frozenset((one.subject, one.id) for one in SELECTIONS if one.is_static),
     )
     history = read_history(connection, CATALOGUE, everything, company_ids, contact_ids, NOW)
     occurrence = Occurrence(Trigger.SCHEDULE)

@@ -25,6 +25,7 @@ from leadflow.domain.fields import (
     read_value,
 )
 from leadflow.domain.records import Change, Company, Contact, FirstTouch, Records
+from leadflow.domain.selections import Selection
 from leadflow.domain.text import clean_text, fold
 from leadflow.rules.conditions import AnyOf, Condition, Named, NoneOf
 from leadflow.rules.model import Rule
@@ -40,7 +41,7 @@ from leadflow.store.conditions.rendering import Subject, _Renderer
 from leadflow.store.ledger import append_changes
 from leadflow.store.norms import event_norms
 from leadflow.store.records import reserve_ids, write_records
-from leadflow.store.tables import CompanyRow, ContactRow, EventRow
+from leadflow.store.tables import CompanyRow, ContactRow, EventRow, SelectionMemberRow, SelectionRow
 from leadflow.store.values import form_to_json
 from tests.unit.rules.given import CATEGORIES, LIFECYCLE, STATUSES
 
@@ -68,7 +69,42 @@ def _custom_fields() -> tuple[CustomField, ...]:
     return tuple(fields)
 
 
-CATALOGUE: Catalogue = build_catalogue(LIFECYCLE, STATUSES, _custom_fields(), EVENTS)
+# Static ones, and searches that blanks satisfy, that name other selections, and whose days are those of another zone.
+SELECTIONS = (
+    Selection(900_001, "chosen-companies", "Chosen Companies", "company"),
+    Selection(900_002, "chosen-contacts", "Chosen contacts", "contact"),
+    Selection(
+        900_003, "no-customers", "Strictly no customers", "company", {"company.category": {"is_not": "customer"}}
+    ),
+    Selection(
+        900_004,
+        "quiet",
+        "Quiet ones",
+        "company",
+        {
+            "any": [
+                {"event_count": {"of": "form_submitted", "by": "company", "is": 0}},
+                {"company.created_at": {"after": "2026-06-15"}},
+            ]
+        },
+        "Pacific/Auckland",
+    ),
+    Selection(
+        900_005,
+        "mixed",
+        "Mixed",
+        "contact",
+        {
+            "all": [
+                {"none": [{"selection": "Chosen contacts"}]},
+                {"any": [{"selection": "no-customers"}, {"selection": "chosen-companies"}]},
+            ]
+        },
+    ),
+    Selection(900_006, "not-chosen", "Not chosen", "company", {"none": [{"selection": "CHOSEN COMPANIES"}]}),
+)
+
+CATALOGUE: Catalogue = build_catalogue(LIFECYCLE, STATUSES, _custom_fields(), EVENTS, selections=SELECTIONS)
 
 TEXTS = (
     *("50%_off", "50X_off", "500off", "O'Brien", "o'brien", "İ", "i̇", "I", "ı", "ß", "ss", "SS", "ẞ", "ﬁ", "fi", "FI"),
@@ -179,6 +215,7 @@ def write_world(connection: Connection, random: Random, companies: int, contacts
     write_records(connection, records)
     _write_events(connection, values, records)
     _write_changes(connection, values, records)
+    _write_members(connection, random, records)
 
 
 def _company(values: Values, company_id: int) -> Company:
@@ -270,6 +307,23 @@ def _write_changes(connection: Connection, values: Values, records: Records) -> 
         append_changes(connection, records, changes, moments(random))
 
 
+def _write_members(connection: Connection, random: Random, records: Records) -> None:
+    static = [one for one in SELECTIONS if one.is_static]
+    rows = [
+        {"id": one.id, "slug": one.slug, "title": one.title, "subject": one.subject, "kind": "static"}
+        | {"created_by": "test", "created_at": NOW, "updated_at": NOW}
+        for one in static
+    ]
+    insert_rows(connection, SelectionRow, rows)
+    members = [
+        {"selection_id": one.id, "record_id": record_id, "added_by": "test", "added_at": NOW}
+        for one in static
+        for record_id in (records.companies if one.subject == "company" else records.contacts)
+        if random.random() < 0.5
+    ]
+    insert_rows(connection, SelectionMemberRow, members)
+
+
 # Conditions ----------------------------------------------------------------------------------------------------------
 
 
@@ -309,6 +363,9 @@ class Conditions:
 
     def clause(self) -> dict[str, Any]:
         kind = self.random.random()
+        if kind < 0.1:
+            chosen = self.random.choice([one for one in SELECTIONS if one.subject in self.roots])
+            return {"selection": self.random.choice((chosen.slug, chosen.title, chosen.title.upper()))}
         if kind < 0.8:
             field = self.random.choice(self.fields)
             return {field.path: self.test(field, self.roots)}

@@ -18,6 +18,7 @@ from leadflow.rules.conditions import (
     Clause,
     Condition,
     FieldTest,
+    MemberClause,
     Named,
     NoneOf,
     NowClause,
@@ -92,7 +93,14 @@ class PastKey:
     asked: tuple[Any, ...]
 
 
-Key = str | TriggerKey | ChangedKey | SameKey | HoursKey | PastKey
+@dataclass(frozen=True, slots=True)
+class MemberKey:
+    """Whether the record is a member of a static selection."""
+
+    selection_id: int
+
+
+Key = str | TriggerKey | ChangedKey | SameKey | HoursKey | PastKey | MemberKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +324,8 @@ class Algebra:
                 return _where(HoursKey(hours.zone), Domain(~inside if negated else inside))
             case Clause(path=path, field=field, zone=zone):
                 return self._tests(condition, path, space_of(field, zone), negated)
+            case MemberClause(selection_id=selection_id):
+                return _where(MemberKey(selection_id), NO if negated else YES)
             case PastClause():
                 return self._tests(condition, past_key(condition), past_space(condition), negated)
 

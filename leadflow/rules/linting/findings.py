@@ -11,7 +11,18 @@ from leadflow.domain.events import Trigger
 from leadflow.domain.fields import Catalogue
 from leadflow.domain.history import Record
 from leadflow.domain.lifecycle import Lifecycle
-from leadflow.rules.conditions import All, AnyOf, Condition, Leaf, Named, NoneOf, NowClause, PastClause, leaves_of
+from leadflow.rules.conditions import (
+    All,
+    AnyOf,
+    Condition,
+    Leaf,
+    MemberClause,
+    Named,
+    NoneOf,
+    NowClause,
+    PastClause,
+    leaves_of,
+)
 from leadflow.rules.linting.cases import Algebra, Cases
 from leadflow.rules.model import Rule, Situation, TriggerFilter
 from leadflow.rules.nodes import Node
@@ -106,6 +117,8 @@ def _is_about_contact(leaf: Leaf) -> bool:
             return by == "contact"
         case PastClause(asked=ChangesAsked(field=field)):
             return field.root == "contact"
+        case MemberClause(record=record):
+            return record == "contact"
         case _:
             return leaf.path.startswith("contact.")
 

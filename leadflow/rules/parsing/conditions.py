@@ -10,14 +10,17 @@ from leadflow.rules.conditions import (
     Clause,
     Condition,
     Leaf,
+    MemberClause,
     Named,
     NoneOf,
     NowClause,
     PastClause,
     leaves_of,
+    named_in,
 )
 from leadflow.rules.nodes import ListNode, Node, ScalarNode
 from leadflow.rules.operands import OtherField
+from leadflow.rules.parsing.belonging import as_asked_for, why_absent
 from leadflow.rules.parsing.clauses import read_clause
 from leadflow.rules.parsing.special import SPECIAL
 from leadflow.rules.past import EventsAsked
@@ -63,6 +66,9 @@ def _read_named(reader: Reader, key: ScalarNode, node: Node, scope: Scope) -> Co
     condition = reader.named_condition(key.text, node)
     if condition is None:
         return None
+    if isinstance(condition, Named) and key.text == "selection":
+        selection = as_asked_for(reader, condition, node, scope)
+        return None if selection is None else replace(selection, place=key)
     key_of_answer = (key.text, name, scope.roots, scope.has_changes)
     if missing := reader.once(key_of_answer, lambda: _missing_for(condition, scope)):
         reader.add(node, "unavailable-field", f"the {key.text} {quoted(name)} asks for {missing}")
@@ -72,6 +78,9 @@ def _read_named(reader: Reader, key: ScalarNode, node: Node, scope: Scope) -> Co
 
 def _missing_for(condition: Condition, scope: Scope) -> str | None:
     """What a named condition needs that the rule does not bring, in words."""
+    selections = (one for one in named_in(condition) if one.record is not None and one.record not in scope.roots)
+    if (selection := next(selections, None)) is not None:
+        return f"the selection {quoted(selection.name)}, which {why_absent(selection)}"
     return next((missing for leaf in leaves_of(condition) if (missing := _missing_for_leaf(leaf, scope))), None)
 
 
@@ -89,6 +98,8 @@ def _missing_for_leaf(leaf: Leaf, scope: Scope) -> str | None:
         case PastClause(asked=asked):
             root = asked.by if isinstance(asked, EventsAsked) else asked.field.root
             return None if root in scope.roots else f"the past of a {root}, and this rule has none"
+        case MemberClause(record=record):
+            return None if record in scope.roots else f"members, which are {record} records, and this rule has none"
         case NowClause():
             return None
 

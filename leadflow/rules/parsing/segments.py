@@ -9,6 +9,7 @@ from leadflow.rules.conditions import Condition, leaves_of
 from leadflow.rules.nodes import MappingNode, Node, ScalarNode
 from leadflow.rules.parsing.conditions import read_condition
 from leadflow.rules.parsing.document import Segment
+from leadflow.rules.parsing.selections import SelectionFinder
 from leadflow.rules.problems import quoted
 from leadflow.rules.reading import ANY_SCOPE, Reader
 
@@ -31,15 +32,17 @@ class SegmentFinder:
         self._reader = reader
         self._segments = segments
         self._reading = reading
+        self._selections = SelectionFinder(reader)
 
     def find(self, kind: str, node: ScalarNode) -> Condition | None:
         """The condition that `node` names; None after a problem."""
-        if kind == "segment" and node.text.strip() in self._segments:
+        if kind == "selection":
+            return self._selections.find(node)
+        if node.text.strip() in self._segments:
             return self._take(self._segments[node.text.strip()], node)
-        known = self._segments if kind == "segment" else ()
-        message = f"there is no {kind} {quoted(node.text)}"
-        near = self._reader.nearest(node.text, known)
-        self._reader.add(node, f"unknown-{kind}", message, suggestion=near, allowed=known)
+        message = f"there is no segment {quoted(node.text)}"
+        near = self._reader.nearest(node.text, self._segments)
+        self._reader.add(node, "unknown-segment", message, suggestion=near, allowed=self._segments)
         return None
 
     def _take(self, segment: Segment, place: Node) -> Condition | None:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from leadflow.domain.effects import Record
 from leadflow.domain.events import SaleStep, Trigger
+from leadflow.domain.selections import find_selection
 from leadflow.domain.text import fold
 from leadflow.rules.model import Outcome
 from leadflow.rules.nodes import ListNode, MappingNode, Node, ScalarNode
@@ -42,7 +43,7 @@ from leadflow.rules.testing.model import (
 )
 
 RECORDS: tuple[Record, ...] = ("company", "contact")
-GIVEN_KEYS = ("company", "contact", "colleagues", "history", "turn")
+GIVEN_KEYS = ("company", "contact", "colleagues", "history", "turn", "selections")
 PAST_KEYS = ("form_submitted", "event", "sale", "changed", "fired")
 WHOSE = ("contact", "colleague", "company")
 EVENT_KEYS = (*(trigger.value for trigger in Trigger), "by_rule", "import")
@@ -62,6 +63,7 @@ OUTCOMES = tuple(
 MAX_COLLEAGUES = 50
 MAX_PAST = 200
 MAX_TURN = 1_000_000
+MAX_SELECTIONS = 50
 
 # -- given -------------------------------------------------------------------------------------------------------------
 
@@ -79,13 +81,35 @@ def read_given(reader: Reader, node: Node) -> Given:
         reader.add(entries["colleagues"], "no-company", "without a company there are no colleagues")
     past = [_read_past(reader, item) for item in _read_many(reader, entries.get("history"), "history", MAX_PAST)]
     turn = reader.whole_number(entries["turn"], "turn", 0, MAX_TURN) if "turn" in entries else 0
+    named = _read_many(reader, entries.get("selections"), "selections", MAX_SELECTIONS)
+    memberships = [_read_membership(reader, one) for one in named]
     return Given(
         values,
         missing,
         tuple(read_record(reader, one, "contact") for one in colleagues),
         tuple(one for entry in past for one in entry),
         turn or 0,
+        tuple(one for one in memberships if one),
     )
+
+
+def _read_membership(reader: Reader, node: Node) -> tuple[Record, int] | None:
+    """A static selection that the company or the contact is in; in one with a condition are those that satisfy it."""
+    name = reader.text(node, "a selection")
+    if name is None:
+        return None
+    known = reader.catalogue.selections
+    selection = find_selection(known, name)
+    if selection is None:
+        titles = [one.title for one in known.values()]
+        message, near = f"there is no selection {quoted(name)}", find_nearest(name, [*titles, *known])
+        reader.add(node, "unknown-selection", message, suggestion=near, allowed=titles)
+        return None
+    if not selection.is_static:
+        message = f"the selection {quoted(selection.title)} has no members of its own: give the record what it asks for"
+        reader.add(node, "wrong-kind", message)
+        return None
+    return selection.subject, selection.id
 
 
 def _read_many(reader: Reader, node: Node | None, what: str, most: int) -> list[Node]:

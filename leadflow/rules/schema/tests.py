@@ -75,6 +75,7 @@ def _given() -> Schema:
             "contact": described(_or_none("contact"), "The contact as it stands before; none, if there is none."),
             "colleagues": listed(reference(_name_of("contact"))) | {"description": "Further contacts of the company."},
             "history": listed(reference(PAST)) | {"description": "What happened before."},
+            "selections": listed(text()) | {"description": "The static selections that the company or contact is in."},
             "turn": described(number(0, 1_000_000), "How many companies the rule's round robin has given away."),
         },
         minProperties=0,

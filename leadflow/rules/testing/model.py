@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from leadflow.domain.events import Trigger
 from leadflow.domain.fields import Value
+from leadflow.domain.history import Record
 from leadflow.rules.conditions import Clause
 from leadflow.rules.model import Outcome
 from leadflow.rules.problems import Problem
@@ -89,7 +90,8 @@ class Given:
     """How things stand before anything happens.
 
     There is a company and a contact of it, both without values of their own, unless they are said to be `missing`.
-    `turn` is how many companies the rule's round robin has given away.
+    `turn` is how many companies the rule's round robin has given away. `memberships` are the static selections that
+    the company or the contact is in, each with which of them it is.
     """
 
     values: Values = field(default_factory=dict)
@@ -97,6 +99,7 @@ class Given:
     colleagues: tuple[Values, ...] = ()
     past: tuple[GivenPast, ...] = ()
     turn: int = 0
+    memberships: tuple[tuple[Record, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

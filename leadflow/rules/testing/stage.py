@@ -32,7 +32,8 @@ class Ground:
 class Stage:
     """One test, ready to be played.
 
-    `events` and `changes` are its history, the event at hand included; `acted_at` is when the rule acted before.
+    `events` and `changes` are its history, the event at hand included; `members` are pairs of a static selection and a
+    record in it; `acted_at` is when the rule acted before.
     """
 
     records: Records
@@ -41,6 +42,7 @@ class Stage:
     changes: tuple[PastChange, ...] = ()
     acted_at: datetime | None = None
     turn: int = 0
+    members: tuple[tuple[int, int], ...] = ()
 
 
 def set_stage(rule: Rule, test: RuleTest, ground: Ground, first_id: int = 1) -> Stage:
@@ -56,10 +58,14 @@ def set_stage(rule: Rule, test: RuleTest, ground: Ground, first_id: int = 1) -> 
     people.settle_statuses(records)
     events = (*_past_events(test, people), *_present_event(test, told, people))
     changes = (*_past_changes(test, people), *_present_changes(test, told, people))
+    members = tuple(_members(test, people))
+    history = History(events, changes)
+    for member in members:
+        history.note_member(*member)
     own: dict[str, Any] = {told.root: told.own} if told.root else {}
-    situation = Situation(told.occurrence, test.now, company, contact, **own, history=History(events, changes))
+    situation = Situation(told.occurrence, test.now, company, contact, **own, history=history)
     acts = [_moment(one.at, test) for one in test.given.past if isinstance(one, GivenAct)]
-    return Stage(records, situation, events, changes, max(acts, default=None), test.given.turn)
+    return Stage(records, situation, events, changes, max(acts, default=None), test.given.turn, members)
 
 
 # -- records -----------------------------------------------------------------------------------------------------------
@@ -200,6 +206,13 @@ def _present_changes(test: RuleTest, told: Told, people: _People) -> Iterator[Pa
         record_id = people.id_of(path.partition(".")[0])
         if record_id is not None:
             yield PastChange(path, record_id, old, new, test.now)  # type: ignore[arg-type]
+
+
+def _members(test: RuleTest, people: _People) -> Iterator[tuple[int, int]]:
+    for record, selection_id in test.given.memberships:
+        record_id = people.id_of(record)
+        if record_id is not None:
+            yield selection_id, record_id
 
 
 def _own(values: Values, test: RuleTest) -> dict[str, Value]:

@@ -16,7 +16,18 @@ from sqlalchemy.sql.visitors import iterate
 
 from leadflow.domain.fields import Field
 from leadflow.errors import LeadflowError
-from leadflow.rules.conditions import All, AnyOf, Clause, Condition, Named, NoneOf, NowClause, PastClause, Trace
+from leadflow.rules.conditions import (
+    All,
+    AnyOf,
+    Clause,
+    Condition,
+    MemberClause,
+    Named,
+    NoneOf,
+    NowClause,
+    PastClause,
+    Trace,
+)
 from leadflow.rules.model import Situation
 from leadflow.rules.predicates import (
     Anything,
@@ -35,6 +46,7 @@ from leadflow.rules.predicates import (
     Wildcards,
 )
 from leadflow.store.conditions.fields import Compared, compared_of_event, compared_of_record
+from leadflow.store.conditions.members import is_member
 from leadflow.store.conditions.past import render_count, render_last, render_seen
 from leadflow.store.conditions.truth import complement
 from leadflow.store.tables import CompanyRow, ContactRow
@@ -103,6 +115,9 @@ class _Renderer:
                 return _constant(hours.include(self.now) is not negated)
             case PastClause():
                 return self._past(condition, negated)
+            case MemberClause():
+                holds = is_member(condition, self.subject)
+                return ~holds if negated else holds
             case Clause():
                 return self._clause(condition, negated)
 

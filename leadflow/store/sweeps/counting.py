@@ -16,7 +16,18 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, Integer, Row, Select, case, func, literal_column, null, select, text
 
-from leadflow.rules.conditions import All, AnyOf, Clause, Condition, Named, NoneOf, NowClause, PastClause, leaves_of
+from leadflow.rules.conditions import (
+    All,
+    AnyOf,
+    Clause,
+    Condition,
+    MemberClause,
+    Named,
+    NoneOf,
+    NowClause,
+    PastClause,
+    leaves_of,
+)
 from leadflow.rules.predicates import EqualTo
 from leadflow.store.conditions import rows_of
 from leadflow.store.sweeps.plans import SweepPlan
@@ -184,6 +195,8 @@ def words_of(condition: Condition) -> str:
             return " or ".join(map(words_of, parts))
         case NoneOf(parts):
             return f"none of: {'; '.join(map(words_of, parts))}"
+        case MemberClause(title=title):
+            return f"selection {title}"
         case NowClause():
             return f"The time {condition.words}"
         case PastClause():

@@ -11,7 +11,18 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from leadflow.domain.fields import Kind
 from leadflow.domain.history import Record
-from leadflow.rules.conditions import All, AnyOf, Clause, Condition, Leaf, Named, NoneOf, NowClause, PastClause
+from leadflow.rules.conditions import (
+    All,
+    AnyOf,
+    Clause,
+    Condition,
+    Leaf,
+    MemberClause,
+    Named,
+    NoneOf,
+    NowClause,
+    PastClause,
+)
 from leadflow.store.conditions import render, seen_in_past
 from leadflow.store.tables import CompanyRow, ContactRow
 from leadflow.store.values import to_json
@@ -75,6 +86,8 @@ def _seen(leaf: Leaf, subject: Record, now: datetime) -> ColumnElement[Any]:
             return _value(leaf)
         case NowClause():
             return literal(to_json(now))
+        case MemberClause():
+            return func.to_jsonb(render(leaf, subject, now))
         case PastClause():
             seen = seen_in_past(leaf, subject, now)
             return _moment(seen) if leaf.field.kind is Kind.MOMENT else _exact(seen)

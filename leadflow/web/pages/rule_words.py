@@ -19,7 +19,7 @@ from leadflow.domain.effects import (
     StopHere,
     Wait,
 )
-from leadflow.rules.conditions import All, AnyOf, Clause, Condition, Named, NoneOf, NowClause, PastClause
+from leadflow.rules.conditions import All, AnyOf, Clause, Condition, MemberClause, Named, NoneOf, NowClause, PastClause
 from leadflow.rules.model import IfRunning, Limit, PlannedStep, Rule, Schedule
 from leadflow.rules.values import BEFORE
 from leadflow.store.lists import Lists
@@ -72,6 +72,8 @@ def _part(condition: Condition, lists: Lists) -> Part:
             return Part("At least one of these:", _parts(parts, lists))
         case NoneOf(parts):
             return Part("None of these:", _parts(parts, lists))
+        case Named(condition=MemberClause(record=record, title=title)) | MemberClause(record=record, title=title):
+            return Part(f"The {record} is in the selection “{title}”")
         case Named(kind=kind, name=name, condition=inner):
             return Part(f"The {kind} “{name}”:", condition_parts(inner, lists))
         case Clause(path=path, words=words):

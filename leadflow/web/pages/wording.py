@@ -230,6 +230,9 @@ def field_label(lists: Lists, path: str) -> str:
     if known is not None:
         return known.label
     kind, bracket, said = path.partition("(")
+    if bracket and kind == "selection":
+        selection = lists.catalogue.selections.get(said.removesuffix(")"))
+        return f"Selection “{selection.title if selection else said.removesuffix(')')}”"
     if bracket and kind in PAST_TITLES:
         name = said.split(",")[0]
         return f"{PAST_TITLES[kind]} ({COUNTED_TITLES.get(name, name)}{said.removeprefix(name)}"
