@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, flash, request, url_for
+from flask_babel import lazy_gettext as _l
 from sqlalchemy import Connection
 
 from leadflow.errors import InvalidRequest, LeadflowError
@@ -22,9 +23,9 @@ from leadflow.web.pages.wording import Words
 
 STATE_FILTERS = ((None, "All"), ("pending", "Waiting"), ("sent", "Sent"), ("parked", "Parked"))
 STATES = {
-    "pending": Words("Waiting", "sky", "hourglass", "It waits for its turn or for the next attempt."),
-    "sent": Words("Sent", "green", "circle-check", "The receiver took it."),
-    "parked": Words("Parked", "red", "alert-triangle", "It was given up. Mend the reason, then send it again."),
+    "pending": Words(_l("Waiting"), "sky", "hourglass", _l("It waits for its turn or for the next attempt.")),
+    "sent": Words(_l("Sent"), "green", "circle-check", _l("The receiver took it.")),
+    "parked": Words(_l("Parked"), "red", "alert-triangle", _l("It was given up. Mend the reason, then send it again.")),
 }
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from flask import Blueprint, flash, url_for
+from flask_babel import lazy_gettext as _l
 from sqlalchemy import Connection
 
 from leadflow.errors import Conflict, InvalidRequest
@@ -22,14 +23,16 @@ from leadflow.web.pages.wording import Words
 
 STATE_FILTERS = ((None, "All"), ("braked", "Need you"), ("running", "Running"), ("done", "Done"), ("failed", "Failed"))
 STATES = {
-    "waiting": Words("Waiting", "sky", "hourglass", "It begins in a moment."),
-    "running": Words("Running", "sky", "refresh", "It goes through the records, page by page."),
-    "done": Words("Done", "green", "circle-check", "Every record was looked at."),
+    "waiting": Words(_l("Waiting"), "sky", "hourglass", _l("It begins in a moment.")),
+    "running": Words(_l("Running"), "sky", "refresh", _l("It goes through the records, page by page.")),
+    "done": Words(_l("Done"), "green", "circle-check", _l("Every record was looked at.")),
     "braked": Words(
-        "Needs you", "amber", "hand-stop", "It would change so much that a person decides. Nothing changed."
+        _l("Needs you"), "amber", "hand-stop", _l("It would change so much that a person decides. Nothing changed.")
     ),
-    "cancelled": Words("Cancelled", "grey", "ban", "It ended early. What it changed before stays."),
-    "failed": Words("Failed", "red", "alert-triangle", "It was tried several times. What it changed before stays."),
+    "cancelled": Words(_l("Cancelled"), "grey", "ban", _l("It ended early. What it changed before stays.")),
+    "failed": Words(
+        _l("Failed"), "red", "alert-triangle", _l("It was tried several times. What it changed before stays.")
+    ),
 }
 SHOWN_TRACES = 12
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from flask_babel import lazy_gettext as _l
+
 from leadflow.domain.lifecycle import GROUP_NAMES, Group
 from leadflow.rules.conditions import COUNTED_TITLES, PAST_TITLES
 from leadflow.store import reads
@@ -50,50 +52,65 @@ class Words:
 
 STATES = {
     "pending": Words(
-        "Waiting", "sky", "hourglass", "It is stored and waits for its turn, usually for less than a second."
+        _l("Waiting"), "sky", "hourglass", _l("It is stored and waits for its turn, usually for less than a second.")
     ),
-    "processed": Words("Processed", "green", "circle-check", "The rules have been tried and their changes are made."),
-    "held": Words("Held", "amber", "player-pause", "It is stored, but it could not be used. Nothing has been changed."),
+    "processed": Words(
+        _l("Processed"), "green", "circle-check", _l("The rules have been tried and their changes are made.")
+    ),
+    "held": Words(
+        _l("Held"), "amber", "player-pause", _l("It is stored, but it could not be used. Nothing has been changed.")
+    ),
     "failed": Words(
-        "Failed", "red", "alert-triangle", "It was tried several times without success. Nothing has been changed."
+        _l("Failed"),
+        "red",
+        "alert-triangle",
+        _l("It was tried several times without success. Nothing has been changed."),
     ),
 }
 
 OUTCOMES = {
-    "fired": Words("Fired", "green", "bolt", "All conditions held, and the rule did its work."),
-    "no_match": Words("Did not match", "grey", "minus", "At least one condition did not hold."),
-    "near_miss": Words("Near miss", "amber", "target", "All conditions but one held."),
-    "limited": Words("Held back by its limit", "violet", "clock", "The rule has acted here already within its limit."),
+    "fired": Words(_l("Fired"), "green", "bolt", _l("All conditions held, and the rule did its work.")),
+    "no_match": Words(_l("Did not match"), "grey", "minus", _l("At least one condition did not hold.")),
+    "near_miss": Words(_l("Near miss"), "amber", "target", _l("All conditions but one held.")),
+    "limited": Words(
+        _l("Held back by its limit"), "violet", "clock", _l("The rule has acted here already within its limit.")
+    ),
     "conflict_lost": Words(
-        "Another rule went first", "violet", "git-branch", "A rule before it decided the same field."
+        _l("Another rule went first"), "violet", "git-branch", _l("A rule before it decided the same field.")
     ),
     "blocked_by_guard": Words(
-        "Stopped by the guard", "rose", "shield-lock", "The rule matched, but the change is not allowed."
+        _l("Stopped by the guard"), "rose", "shield-lock", _l("The rule matched, but the change is not allowed.")
     ),
-    "proposed": Words("Proposed", "sky", "message-question", "The rule matched and asks a person to decide."),
-    "waiting": Words("Waiting", "sky", "hourglass", "The rule matched; it goes on when its wait is over."),
-    "skipped_running": Words("Still waiting", "violet", "clock", "The rule still waits here for an earlier event."),
-    "brake": Words("Stopped by the brake", "rose", "hand-stop", "It would have changed too many records at once."),
-    "shadow": Words("Shadow", "teal", "eye", "The rule only watches: it would have fired."),
-    "chain_stopped": Words("Stopped", "violet", "route", "A rule before it stopped here, or a chain was too long."),
+    "proposed": Words(_l("Proposed"), "sky", "message-question", _l("The rule matched and asks a person to decide.")),
+    "waiting": Words(_l("Waiting"), "sky", "hourglass", _l("The rule matched; it goes on when its wait is over.")),
+    "skipped_running": Words(
+        _l("Still waiting"), "violet", "clock", _l("The rule still waits here for an earlier event.")
+    ),
+    "brake": Words(
+        _l("Stopped by the brake"), "rose", "hand-stop", _l("It would have changed too many records at once.")
+    ),
+    "shadow": Words(_l("Shadow"), "teal", "eye", _l("The rule only watches: it would have fired.")),
+    "chain_stopped": Words(
+        _l("Stopped"), "violet", "route", _l("A rule before it stopped here, or a chain was too long.")
+    ),
     "error": Words(
-        "Could not be judged", "red", "alert-triangle", "A value could not be read, so nothing was decided."
+        _l("Could not be judged"), "red", "alert-triangle", _l("A value could not be read, so nothing was decided.")
     ),
 }
 
 RULE_STATUSES = {
-    "live": Words("Live", "green", "player-play", "It acts on every event."),
-    "shadow": Words("Shadow", "teal", "eye", "It watches and records what it would do, and changes nothing."),
-    "propose": Words("Proposes", "sky", "message-question", "It asks a person before anything changes."),
-    "draft": Words("Draft", "grey", "pencil", "It is checked, but it does not run."),
-    "off": Words("Off", "grey", "player-pause", "It rests."),
+    "live": Words(_l("Live"), "green", "player-play", _l("It acts on every event.")),
+    "shadow": Words(_l("Shadow"), "teal", "eye", _l("It watches and records what it would do, and changes nothing.")),
+    "propose": Words(_l("Proposes"), "sky", "message-question", _l("It asks a person before anything changes.")),
+    "draft": Words(_l("Draft"), "grey", "pencil", _l("It is checked, but it does not run.")),
+    "off": Words(_l("Off"), "grey", "player-pause", _l("It rests.")),
 }
 
 SALE_STATUSES = {
-    "open": Words("Open", "amber", "cash"),
-    "sold": Words("Sold", "green", "cash"),
-    "lost": Words("Lost", "rose", "cash"),
-    "stalled": Words("Stalled", "grey", "cash"),
+    "open": Words(_l("Open"), "amber", "cash"),
+    "sold": Words(_l("Sold"), "green", "cash"),
+    "lost": Words(_l("Lost"), "rose", "cash"),
+    "stalled": Words(_l("Stalled"), "grey", "cash"),
 }
 
 SALE_TITLES = {
