@@ -83,7 +83,7 @@ HOOK = {
         **{
             status: {
                 "description": text,
-                "content": {"application/problem+json": {"schema": {"$ref": f"{REF}Problem"}}},
+                "content": {"application/problem+json": {"schema": {"$ref": f"{REF}ProblemDetails"}}},
             }
             for status, text in {
                 "401": "The signature is wrong.",
@@ -104,7 +104,7 @@ def openapi_document() -> dict[str, Any]:
     schemas: dict[str, Any] = collected["components"].setdefault("schemas", {})
     del schemas["ValidationErrorModel"]
     _forget_defaults_of_changes(schemas)
-    schemas |= _view_schemas() | {"Problem": PROBLEM}
+    schemas |= _view_schemas() | {"ProblemDetails": PROBLEM}
     for (mode, path), answer in described.items():
         operation = collected["paths"][_uri(path)][mode]
         operation["responses"] = _responses(mode, path, answer)
@@ -160,9 +160,9 @@ def _responses(mode: str, path: str, answer: Described) -> dict[str, Any]:
             "required": ["items", "next"],
             "properties": {"items": {"type": "array", "items": schema}, "next": following, **members},
         }
-    wrong = {"description": "", "content": {"application/problem+json": {"schema": {"$ref": f"{REF}Problem"}}}}
+    wrong = {"description": "", "content": {"application/problem+json": {"schema": {"$ref": f"{REF}ProblemDetails"}}}}
     left_out = {"get": ["409", "412", "413", "415"], "post": ["412"]}.get(mode, [])
-    left_out += [] if "<" in path else ["404"]
+    left_out += [] if "<" in path or mode != "get" else ["404"]
     good = {"description": "Done", "content": {"application/json": {"schema": schema}}}
     return {
         str(answer.status): good,

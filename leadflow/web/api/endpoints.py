@@ -25,12 +25,13 @@ from leadflow.services.access import Caller
 from leadflow.services.idempotency import FirstAnswer, claim, remember
 from leadflow.store.reads import Page
 from leadflow.web.api.cursors import write_cursor
-from leadflow.web.api.requests import read_body, read_path, read_query, refuse_query
+from leadflow.web.api.requests import correct_allow, read_body, read_path, read_query, refuse_query
 from leadflow.web.auth import current_caller, requires
 from leadflow.web.config import web_config
 from leadflow.web.problems import Problem
 
 api = APIBlueprint("api", __name__, url_prefix="/api/v1", abp_security=[{"api_key": []}])
+api.after_app_request(correct_allow)
 
 Handler = Callable[..., Any]
 Mode = Literal["get", "post", "patch", "delete"]

@@ -151,7 +151,8 @@ class SearchBody(Body):
     count: Annotated[bool, Field(description="count what is found, too")] = False
 
 
-Tags = Annotated[list[Text], Field(max_length=200)]
+Tag = Annotated[str, Field(max_length=1_000)]
+Tags = Annotated[list[Tag], Field(max_length=200)]
 OwnFields = Annotated[dict[str, Any], Field(description="the installation's own fields, by name")]
 
 
@@ -181,7 +182,13 @@ class ContactWrite(Body):
 Amount = Annotated[
     Decimal,
     Field(strict=False, max_digits=60, allow_inf_nan=False),
-    WithJsonSchema({"type": "string", "description": "exact decimal, such as 12500.00", "examples": ["12500.00"]}),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "string"}, {"type": "number"}],
+            "description": "exact decimal as text, such as 12500.00; a number is taken too",
+            "examples": ["12500.00"],
+        }
+    ),
 ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from flask import request
+from flask import Response, current_app, request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -21,13 +21,33 @@ MAX_DEPTH = 32
 
 
 def read_path(model: type[Model], values: dict[str, str]) -> Model:
-    """The places in the address. Raises: NotFound for what cannot be the key of any record."""
+    """The places in the address. Raises: NotFound for what cannot be the key of any record; Problem 405."""
     try:
         if any(fault_of_text(value) for value in values.values()):
             raise NotFound("There is no such record.")
         return model.model_validate(values)
     except ValidationError:
+        _refuse_foreign_method()
         raise NotFound("There is no such record.") from None
+
+
+def _refuse_foreign_method() -> None:
+    """Raises: Problem 405 where the address is that of another route: `PATCH /companies/search` means no company."""
+    if allowed := _methods_of_this_address():
+        raise Problem(405, f"This address takes {allowed} only.", headers={"Allow": allowed})
+
+
+def _methods_of_this_address() -> str:
+    """The methods of the routes whose address is written exactly so; empty if there is none."""
+    rules = [rule for rule in current_app.url_map.iter_rules() if rule.rule == request.path]
+    return ", ".join(sorted({method for rule in rules for method in rule.methods or ()}))
+
+
+def correct_allow(response: Response) -> Response:
+    """Say of `/companies/search` only what it takes: `/companies/<id>` fits it too, and takes more."""
+    if "Allow" in response.headers and (allowed := _methods_of_this_address()):
+        response.headers["Allow"] = allowed
+    return response
 
 
 def read_query(model: type[Model]) -> Model:

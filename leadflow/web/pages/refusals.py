@@ -12,7 +12,7 @@ FIELDS = {"email": "e-mail address", "expires_at": "expiry", "short_name": "shor
 def sentence_of(error: LeadflowError) -> str:
     """Each fault as a sentence; what has one already keeps it."""
     if isinstance(error, StaleWrite):
-        return _("Somebody changed this since you opened the page. Look at it as it is now, then decide.")
+        return str(_("Somebody changed this since you opened the page. Look at it as it is now, then decide."))
     if not isinstance(error, InvalidRequest):
         return str(error)
     named = [(FIELDS.get(one.location, one.location), one.message) for one in error.faults]
