@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -15,6 +16,7 @@ from leadflow.domain.events import Trigger
 from leadflow.errors import Conflict, NotFound
 from leadflow.sources.deliveries import (
     REPEAT_WINDOW,
+    NotGenuine,
     computed_delivery_id,
     find_delivery_id,
     find_sender,
@@ -22,6 +24,7 @@ from leadflow.sources.deliveries import (
 )
 from leadflow.sources.model import Source
 from leadflow.store.inbox import Arrival, Receipt, lane_key_of, reopen, store_arrivals
+from leadflow.store.replays import Choice, Opening, add_replay, lock_openable, open_again
 
 
 def prepare_arrival(
@@ -83,6 +86,19 @@ def store_own_event(
     return receipt.event_id
 
 
+def require_open_door(source: Source, accepts_unverified: bool) -> None:
+    """Raises: NotGenuine if the source has no verification, and this server may be reached by anybody."""
+    if source.is_verified or accepts_unverified or source.allow_unverified:
+        return
+    raise NotGenuine(
+        f"The source '{source.name}' has no verification, and this server can be reached from other machines. Give it"
+        " one, or allow it with allow_unverified: true in its file or LEADFLOW_ALLOW_UNVERIFIED_SOURCES=true."
+    )
+
+
+# -- once more ---------------------------------------------------------------------------------------------------------
+
+
 def replay_event(connection: Connection, event_id: int, now: datetime) -> None:
     """Process a held or failed event again; its effects still happen once.
 
@@ -97,3 +113,37 @@ def replay_event(connection: Connection, event_id: int, now: datetime) -> None:
         raise Conflict(f"Only held and failed events can be replayed; this one is {row.state}.")
     if row.is_forgotten or not reopen(connection, event_id):
         raise Conflict("The raw body of this event has been deleted by now, so it cannot be replayed.")
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """Events that are tried again together: the number under which their progress is told, and how many."""
+
+    id: int
+    events: int
+
+
+def replay_events(
+    connection: Connection, sources: Mapping[str, Source], choice: Choice, title: str, by: str, now: datetime
+) -> Replayed:
+    """Process all held or failed events of the choice again, the oldest first; their effects still happen once.
+
+    Who comes second, with a double click or from another browser, finds them opened and opens none. An event that
+    could not be read before takes its place in the order of the company that `sources` now read in it.
+    Raises: Conflict if there is none.
+    """
+    found = lock_openable(connection, choice)
+    places = [_place_of(one, sources) for one in found]
+    opened = open_again(connection, [one.id for one in found], [one[0] for one in places], [one[1] for one in places])
+    if not opened:
+        raise Conflict("There is nothing to try again: no event is held or failed here, or somebody was quicker.")
+    return Replayed(add_replay(connection, title, sorted(opened), by, now), len(opened))
+
+
+def _place_of(one: Opening, sources: Mapping[str, Source]) -> tuple[str | None, str | None]:
+    """The sender's address and the key of the lane; nothing where the event keeps its place."""
+    source = sources.get(one.source)
+    if source is None or one.type != Trigger.FORM_SUBMITTED:
+        return None, None
+    email, domain = find_sender(source, peek(source, one.content_type, one.body)) or (None, None)
+    return email, domain or email

@@ -19,6 +19,7 @@ from leadflow.services.messages import write_messages
 from leadflow.services.readings import Reading, read_event
 from leadflow.services.rule_sets import RulesCache
 from leadflow.services.runs import Run, run_as_row
+from leadflow.services.source_book import as_book
 from leadflow.sources.model import Source
 from leadflow.store.history import read_history
 from leadflow.store.inbox import ClaimedEvent, Settlement, find_overtaken, insert_runs, postpone, settle
@@ -54,12 +55,18 @@ class RunIds:
 
 @dataclass
 class Desk:
-    """What a worker process keeps between transactions: its sources, and the lists and rules it read last."""
+    """What a worker process keeps between transactions: its sources, and the lists and rules it read last.
+
+    `sources` are those of the files; what people made of them is read with the lists.
+    """
 
     sources: Mapping[str, Source]
     lists: ListsCache = field(default_factory=ListsCache)
     rules: RulesCache = field(default_factory=RulesCache)
     run_ids: RunIds = field(default_factory=RunIds)
+
+    def __post_init__(self) -> None:
+        self.book = as_book(self.sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,24 +84,56 @@ def process_events(connection: Connection, desk: Desk, events: Sequence[ClaimedE
     `events` were claimed in this transaction: their lanes are owned and the lists shared. All or nothing: an
     exception undoes all.
     """
+    judged = judge_events(connection, desk, events, now)
+    settle(connection, judged.settlements + judged.held, now)
+    postpone(connection, judged.gathered.postponed, now + POSTPONED_FOR)
+    write_outcome(connection, judged.lists, judged.gathered.records, judged.ledger, judged.runs, judged.index.version)
+    held = tuple(one.event_id for one in judged.held)
+    return Processed(len(judged.settlements) + len(held), held, len(judged.gathered.postponed))
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What events would do, before any of it is written."""
+
+    lists: Lists
+    index: RuleIndex
+    readings: list[Reading]
+    gathered: Gathered
+    ledger: Ledger
+    cases: list[Case]
+    runs: list[Run]
+    settlements: list[Settlement]
+    held: list[Settlement]
+
+
+def judge_events(
+    connection: Connection,
+    desk: Desk,
+    events: Sequence[ClaimedEvent],
+    now: datetime,
+    sources: Mapping[str, Source] | None = None,
+) -> Judged:
+    """Gather and decide: what each event does, with nothing written yet but the locks of its records.
+
+    `sources` are others than those in force, to see what they would make of the events.
+    """
     lists = desk.lists.read(connection)
     index = desk.rules.read(connection, lists)
-    readings = [read_event(event, desk.sources, lists) for event in events]
+    known = desk.book.read(connection, lists.revision) if sources is None else sources
+    readings = [read_event(event, known, lists) for event in events]
     gathered = gather(
         connection, lists, [one for one in readings if one.held is None], now, all_contacts=index.uses_all_contacts
     )
     ledger = _open_ledger(connection, index, gathered)
-    settlements, runs = _decide(connection, desk, lists, index, gathered, ledger)
+    cases, runs = _decide(connection, desk, lists, index, gathered, ledger)
+    settlements = [_settlement(case.reading, case) for case in cases]
     held = [
         Settlement(one.event.id, "held", error=one.held, type=one.event.type)
         for one in readings
         if one.held is not None
     ]
-    settle(connection, settlements + held, now)
-    postpone(connection, gathered.postponed, now + POSTPONED_FOR)
-    write_outcome(connection, lists, gathered.records, ledger, runs, index.version)
-    settled = len(settlements) + len(held)
-    return Processed(settled, tuple(one.event_id for one in held), len(gathered.postponed))
+    return Judged(lists, index, readings, gathered, ledger, cases, runs, settlements, held)
 
 
 def _open_ledger(connection: Connection, index: RuleIndex, gathered: Gathered) -> Ledger:
@@ -111,22 +150,22 @@ def _open_ledger(connection: Connection, index: RuleIndex, gathered: Gathered) -
 
 def _decide(
     connection: Connection, desk: Desk, lists: Lists, index: RuleIndex, gathered: Gathered, ledger: Ledger
-) -> tuple[list[Settlement], list[Run]]:
+) -> tuple[list[Case], list[Run]]:
     matcher = Matcher(connection, gathered)
     records = gathered.records
     ids = (records.companies.keys(), records.contacts.keys())
     history = read_history(connection, lists.catalogue, index.past, *ids, records.now)
     judge = Judge(index, records, history, ledger, desk.run_ids.draw(connection))
     overtaken = find_overtaken(connection, [one.event.id for one in gathered.readings if one.open_sales is not None])
-    settlements: list[Settlement] = []
+    cases: list[Case] = []
     runs: list[Run] = []
     for reading in gathered.readings:
         case = matcher.match(reading)
         if reading.event.id not in overtaken:
             _count_open_sales(case, gathered)
         runs += judge.judge(case)
-        settlements.append(_settlement(reading, case))
-    return settlements, runs
+        cases.append(case)
+    return cases, runs
 
 
 def _count_open_sales(case: Case, gathered: Gathered) -> None:

@@ -101,6 +101,8 @@ def read_event(event: ClaimedEvent, sources: Mapping[str, Source], lists: Lists)
 def _read_form(event: ClaimedEvent, source: Source | None, lists: Lists) -> Reading:
     if source is None:
         return Reading(event, held=f"The source '{event.source}' is no longer configured.")
+    if source.off is not None:
+        return Reading(event, source=source, held=source.off)
     try:
         submission = map_submission(source, event.content_type, event.body, lists.catalogue)
     except UnreadablePayload as reason:

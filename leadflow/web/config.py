@@ -14,6 +14,7 @@ from leadflow.outbound.sealing import Seals
 from leadflow.services.outbound_endpoints import Outside
 from leadflow.services.processing import Desk
 from leadflow.services.searches import SearchDesk
+from leadflow.services.source_book import as_book
 from leadflow.services.sweeps import Workbench
 from leadflow.sources.model import Source
 
@@ -32,6 +33,7 @@ class WebConfig:
     without verification are accepted; elsewhere only with `allows_unverified_sources`.
     `outside`: where endpoints may be, and the keys of their secrets.
     `searches`: what searches keep between requests; `sweeps` the same for those that people start.
+    `sources`: those of the files; `desk` keeps them with what people made of them, and what rehearsals need.
     `trusted_proxies`: how many proxies in front of us set X-Forwarded-*.
     `api_limit`, `hook_limit`: such as `600 per minute`; None: as often as they like.
     """
@@ -50,6 +52,11 @@ class WebConfig:
     outside: Outside | None = None
     searches: SearchDesk = field(default_factory=SearchDesk)
     sweeps: Workbench = field(default_factory=lambda: Workbench(Desk({})))
+    desk: Desk = field(init=False)
+
+    def __post_init__(self) -> None:
+        seals = self.outside.seals if self.outside else Seals(self.secret_key)
+        object.__setattr__(self, "desk", Desk(as_book(self.sources, seals)))
 
     @property
     def has_secure_cookies(self) -> bool:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, cast
 from flask import Blueprint, Flask, Response, request
 from flask.blueprints import BlueprintSetupState
 
-from leadflow.services.inbox import prepare_arrival
+from leadflow.errors import ServiceUnavailable
+from leadflow.services.inbox import prepare_arrival, require_open_door
 from leadflow.sources.deliveries import NotGenuine, verify
 from leadflow.sources.model import Source
 from leadflow.store.inbox import Arrival, Receipt
@@ -20,6 +21,7 @@ from leadflow.web.config import WebConfig
 from leadflow.web.group_commit import GroupCommit
 from leadflow.web.health import COUNT
 from leadflow.web.problems import Problem
+from leadflow.web.source_watch import SourceWatch
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -42,18 +44,20 @@ def make_blueprint(config: WebConfig) -> Blueprint:
     """The hooks of all sources of the configuration."""
     blueprint = Blueprint("hooks", __name__)
     inbox = GroupCommit(config.engine, config.ring)
+    watch = SourceWatch(config.engine, config.desk.book)
 
     @blueprint.record_once
     def lay_lane(state: BlueprintSetupState) -> None:
         app = cast(Flask, state.app)
-        app.wsgi_app = Lane(config, inbox, app.wsgi_app, app.extensions[COUNT])  # type: ignore[method-assign]
+        app.wsgi_app = Lane(config, watch, inbox, app.wsgi_app, app.extensions[COUNT])  # type: ignore[method-assign]
 
     @blueprint.post(ROUTE)
     @public("senders prove themselves by their source's signature")
     def receive(source: str) -> Response:
         if fault := request.environ.get(FAULT):
             raise fault
-        known = _find_source(config, source)
+        watch.look()  # what the lane refused is refused by what holds now
+        known = _find_source(config, watch, source)
         body = request.get_data(cache=False)
         headers = {name.lower(): value for name, value in request.headers}
         try:
@@ -72,9 +76,15 @@ class Lane:
     """
 
     def __init__(
-        self, config: WebConfig, inbox: GroupCommit, flask: WSGIApplication, count: Callable[..., None]
+        self,
+        config: WebConfig,
+        watch: SourceWatch,
+        inbox: GroupCommit,
+        flask: WSGIApplication,
+        count: Callable[..., None],
     ) -> None:
         self._config = config
+        self._watch = watch
         self._inbox = inbox
         self._flask = flask
         self._count = count
@@ -103,12 +113,12 @@ class Lane:
         if int(length) > MAX_BODY_BYTES:
             return None
         try:
-            source = _find_source(self._config, path.removeprefix(PREFIX))
+            source = _find_source(self._config, self._watch, path.removeprefix(PREFIX))
             body = environ["wsgi.input"].read(int(length))
             environ["wsgi.input"] = BytesIO(body)
             if len(body) == int(length):
                 return _take(self._config, source, _headers_of(environ), environ.get("CONTENT_TYPE") or None, body)
-        except (Problem, NotGenuine):
+        except (Problem, NotGenuine, ServiceUnavailable):
             pass
         return None
 
@@ -127,17 +137,14 @@ def _take(
     return prepare_arrival(source, headers, content_type, body, now)
 
 
-def _find_source(config: WebConfig, name: str) -> Source:
-    source: Source | None = config.sources.get(name)
+def _find_source(config: WebConfig, watch: SourceWatch, name: str) -> Source:
+    source = watch.find(name)
     if source is None:
         raise Problem(404, f"There is no source '{name}'.")
-    is_verified = source.verification.kind != "none"
-    if not (is_verified or config.is_loopback or config.allows_unverified_sources or source.allow_unverified):
-        raise Problem(
-            401,
-            f"The source '{name}' has no verification, and this server can be reached from other machines. Give it"
-            " one, or allow it with allow_unverified: true in its file or LEADFLOW_ALLOW_UNVERIFIED_SOURCES=true.",
-        )
+    try:
+        require_open_door(source, config.is_loopback or config.allows_unverified_sources)
+    except NotGenuine as reason:
+        raise Problem(401, str(reason)) from None
     return source
 
 

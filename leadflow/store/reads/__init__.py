@@ -10,6 +10,7 @@ from leadflow.store.reads.history import (
     changes,
     event,
     events,
+    events_by_number,
     runs,
 )
 from leadflow.store.reads.lists import (
@@ -111,6 +112,7 @@ __all__ = [
     "decided_proposals",
     "event",
     "events",
+    "events_by_number",
     "events_per_day",
     "events_per_state",
     "impact_of_category",

@@ -105,6 +105,12 @@ def events(
     return Page(_with_runs(connection, page.items), page.next_key)
 
 
+def events_by_number(connection: Connection, ids: Sequence[int]) -> list[EventView]:
+    """These events with their traces, newest first."""
+    query = select(*_EVENT_COLUMNS).where(EventRow.id.in_(ids)).order_by(EventRow.id.desc())
+    return _with_runs(connection, [_event_view(row) for row in connection.execute(query).mappings()])
+
+
 def runs(
     connection: Connection,
     wanted: RunFilter = RunFilter(),
