@@ -39,6 +39,9 @@ MAX_SHARE = 0.05
 # After each failed page the next attempt waits so long; after the last one the sweep has failed.
 BACKOFF = (timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=2))
 
+# So often a page may take its worker with it, or its connection; then the sweep has failed.
+MAX_STARTS = 5
+
 SAMPLES = 20
 EVERYTHING = 2**62
 
@@ -259,6 +262,8 @@ def advance(
     sweep = queue.claim(connection, sweep_id, waits=waits)
     if sweep is None:
         return None
+    if sweep.starts > MAX_STARTS:
+        return _end(connection, sweep, "failed", now, f"{MAX_STARTS} workers died of its next page.")
     if sweep.state == "waiting" or sweep.evaluated_at is None or sweep.version is None:
         return _count(connection, bench, sweep, now)
     return _page(connection, bench, sweep, sweep.version, sweep.evaluated_at, now, size)

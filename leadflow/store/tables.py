@@ -220,6 +220,7 @@ class ContactRow(FirstTouchColumns, Base):
         # Few contacts have a category of their own: those without a company that a person gave one.
         Index("ix_contact_category_key_id", "category_key", "id", postgresql_where=text("category_key IS NOT NULL")),
         Index("ix_contact_created_at", "created_at", postgresql_include=["lead_status_key"]),
+        Index("ix_contact_last_touched_at", "last_touched_at", "id"),
         CheckConstraint("email <> '' AND first_name <> '' AND last_name <> ''", name="no_blanks"),
         CheckConstraint(NO_BLANK_NORMS.format("first_name_norm", "last_name_norm"), name="no_blank_norms"),
     )
@@ -524,6 +525,8 @@ class SweepRow(Base):
     is_approved: Mapped[bool] = mapped_column(server_default="false")
     actor_name: Mapped[str]
     error: Mapped[str | None]
+    # Attempts at the present page that began and were not heard of again: their worker died.
+    starts: Mapped[int] = mapped_column(server_default="0")
     failures: Mapped[int] = mapped_column(server_default="0")
     next_attempt_at: Mapped[datetime | None]
     created_at: Mapped[datetime]

@@ -21,7 +21,7 @@ from leadflow.services.sweeps import (
     start_sweep,
 )
 from leadflow.store.sweeps import reads
-from leadflow.store.sweeps.queue import due_sweeps
+from leadflow.store.sweeps.queue import due_sweeps, note_start
 from leadflow.tasks.app import DRAIN_SECONDS
 from leadflow.tasks.draining import MAX_RACES_LOST, is_connection_lost, is_passing, sentence_of, utc_now
 
@@ -109,6 +109,8 @@ class Sweeper:
         return progress
 
     def _attempt(self, sweep_id: int, *, waits: bool) -> Progress | None:
+        with self._engine.begin() as connection:
+            note_start(connection, sweep_id)
         for race in range(MAX_RACES_LOST):
             try:
                 with self._engine.begin() as connection:

@@ -17,6 +17,7 @@ from leadflow.services import sweeps as stories
 from leadflow.services.checking import check_database
 from leadflow.services.processing import Desk
 from leadflow.services.sweeps import (
+    MAX_STARTS,
     PageSize,
     Rehearsal,
     Workbench,
@@ -653,6 +654,48 @@ def test_a_page_that_fails_is_told_tried_again_later_and_then_given_up(
     view = sweeping.view(sweep_id)
     assert (view.state, view.changed) == ("failed", 0)
     assert view.finished_at == scene.clock()
+
+
+class Died(BaseException):
+    """As if the worker had been killed: nobody catches it, nobody notes it."""
+
+
+def test_a_page_of_which_every_worker_dies_is_given_up(
+    scene: Scene, sweeping: Sweeping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_leads(scene, 2)
+    scene.publish(rule())
+    sweep_id = sweeping.start()
+
+    def die(*_: Any) -> int:
+        raise Died
+
+    monkeypatch.setattr(PageStatements, "write", die)
+    for _ in range(MAX_STARTS):
+        with pytest.raises(Died):
+            sweeping.sweeper.sweep()
+
+    assert sweeping.sweeper.sweep() is False
+
+    view = sweeping.view(sweep_id)
+    assert (view.state, view.changed, view.error) == ("failed", 0, "5 workers died of its next page.")
+
+
+def test_a_page_that_is_done_forgets_the_workers_that_died_before(
+    scene: Scene, sweeping: Sweeping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_leads(scene, 2)
+    scene.publish(rule())
+    sweep_id = sweeping.start()
+    with monkeypatch.context() as broken:
+        broken.setattr(PageStatements, "write", lambda *_: (_ for _ in ()).throw(Died()))
+        with pytest.raises(Died):
+            sweeping.sweeper.sweep()
+
+    sweeping.sweeper.sweep()
+
+    assert sweeping.view(sweep_id).state == "done"
+    assert scene.value("SELECT starts FROM sweep") == 0
 
 
 def test_a_fault_that_passes_is_not_told(scene: Scene, sweeping: Sweeping, monkeypatch: pytest.MonkeyPatch) -> None:

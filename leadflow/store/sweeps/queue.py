@@ -31,6 +31,7 @@ class Sweep:
     changed: int
     is_approved: bool
     failures: int
+    starts: int
     actor_name: str
 
 
@@ -46,7 +47,7 @@ class Counted:
 
 
 _COLUMNS = (
-    "id, rule, state, version, subject, evaluated_at, cursor, matching, seen, changed, is_approved, failures,"
+    "id, rule, state, version, subject, evaluated_at, cursor, matching, seen, changed, is_approved, failures, starts,"
     " actor_name"
 )
 
@@ -102,6 +103,14 @@ _CLAIM_WAITING = text(f"SELECT {_COLUMNS} FROM sweep WHERE id = :id AND state IN
 _CLAIM = text(f"{_CLAIM_WAITING.text} SKIP LOCKED")
 
 
+def note_start(connection: Connection, sweep_id: int) -> None:
+    """An attempt begins; committed by itself, so that it is known even if the worker dies of it."""
+    connection.execute(_START, {"id": sweep_id})
+
+
+_START = text(f"UPDATE sweep SET starts = starts + 1 WHERE id = (SELECT id FROM ({_CLAIM.text}) AS free)")
+
+
 def lock_sweep(connection: Connection, sweep_id: int) -> Sweep | None:
     """The sweep in whatever state, locked; None if there is none."""
     row = connection.execute(text(f"SELECT {_COLUMNS} FROM sweep WHERE id = :id FOR UPDATE"), {"id": sweep_id})
@@ -132,7 +141,8 @@ def note_counted(connection: Connection, sweep_id: int, counted: Counted, state:
 
 _COUNTED = text(
     "UPDATE sweep SET version = :version, subject = :subject, evaluated_at = :evaluated_at, matching = :matching,"
-    " funnel = CAST(:funnel AS jsonb), state = :state, cursor = 0, failures = 0, next_attempt_at = NULL, error = NULL"
+    " funnel = CAST(:funnel AS jsonb), state = :state, cursor = 0, failures = 0, starts = 0, next_attempt_at = NULL,"
+    " error = NULL"
     " WHERE id = :id"
 )
 
@@ -144,8 +154,8 @@ def note_page(connection: Connection, sweep_id: int, cursor: int, seen: int, cha
 
 
 _PAGE = text(
-    "UPDATE sweep SET cursor = :cursor, seen = seen + :seen, changed = changed + :changed, failures = 0, error = NULL,"
-    " next_attempt_at = NULL WHERE id = :id"
+    "UPDATE sweep SET cursor = :cursor, seen = seen + :seen, changed = changed + :changed, failures = 0, starts = 0,"
+    " error = NULL, next_attempt_at = NULL WHERE id = :id"
 )
 
 
@@ -168,7 +178,8 @@ def note_failure(connection: Connection, sweep_id: int, error: str, next_attempt
 
 
 _FAILURE = text(
-    "UPDATE sweep SET failures = failures + 1, error = :error, next_attempt_at = :next_attempt_at WHERE id = :id"
+    "UPDATE sweep SET failures = failures + 1, starts = 0, error = :error, next_attempt_at = :next_attempt_at"
+    " WHERE id = :id"
 )
 
 

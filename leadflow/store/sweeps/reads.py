@@ -69,7 +69,7 @@ class SweepView:
         return min(1.0, self.seen / self.matching) if self.matching else 0.0
 
 
-_COLUMNS = [column for column in SweepRow.__table__.c if column.name not in ("cursor", "failures")]
+_COLUMNS = [column for column in SweepRow.__table__.c if column.name not in ("cursor", "failures", "starts")]
 
 
 def sweep(connection: Connection, sweep_id: int) -> SweepView:

@@ -96,6 +96,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("selection_id", "record_id", name=op.f("pk_selection_member")),
     )
     op.create_index("ix_selection_member_record_id", "selection_member", ["record_id", "selection_id"], unique=False)
+    op.add_column("sweep", sa.Column("starts", sa.Integer(), server_default="0", nullable=False))
     op.add_column("rule_set", sa.Column("note", sa.String(), nullable=True))
     op.add_column("rule_set", sa.Column("restores", sa.Integer(), nullable=True))
     for table in ("account", "api_key"):
@@ -112,6 +113,7 @@ def _index_what_boards_and_dashboards_ask() -> None:
     op.create_index("ix_company_owner_begins", "company", [sa.text('"left"(owner_norm, 100)'), "id"])
     op.create_index("ix_contact_category_key_id", "contact", ["category_key", "id"], postgresql_where=is_own)
     op.create_index("ix_contact_created_at", "contact", ["created_at"], postgresql_include=["lead_status_key"])
+    op.create_index("ix_contact_last_touched_at", "contact", ["last_touched_at", "id"])
     op.create_index("ix_change_moves", "change", ["at", "entity_id", "new", "old", "rule"], postgresql_where=is_move)
     for table, column in (("company", "domain"), ("contact", "email")):
         # What a person types is the beginning; the unique index serves that only in the C collation.
