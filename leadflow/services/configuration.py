@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from leadflow.domain.fields import Choice, CustomField, Kind
 from leadflow.domain.lead_status import LeadStatus
 from leadflow.domain.lifecycle import Category, Edge, EdgeKind, Group, find_edge_faults
+from leadflow.domain.selections import Selection
 from leadflow.errors import ConfigurationError
 from leadflow.rules.parsing import files_mentioned
 from leadflow.rules.problems import find_nearest
@@ -46,6 +48,15 @@ class Configuration:
     events: Mapping[str, str]
     sources: Mapping[str, Source]
     rule_documents: Mapping[str, str]
+    selections: tuple[ShippedSelection, ...] = ()
+
+
+@dataclass(frozen=True)
+class ShippedSelection:
+    """A selection that a new installation has from the start."""
+
+    meaning: Selection
+    description: str
 
 
 class _Strict(BaseModel):
@@ -102,6 +113,14 @@ class _Fields(_Strict):
     events: list[_Event] = []
 
 
+class _Selection(_Strict):
+    selection: Key
+    title: Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+    description: str = ""
+    subject: Literal["company", "contact"]
+    where: dict[str, Any]
+
+
 def read_configuration(folder: Path, environment: Mapping[str, str] = os.environ) -> Configuration:
     """Everything below `folder`; secrets of sources come from LEADFLOW_SOURCE_<NAME>_SECRET.
 
@@ -115,6 +134,7 @@ def read_configuration(folder: Path, environment: Mapping[str, str] = os.environ
         faults += _lifecycle_faults(folder, lifecycle)
     if fields is not None:
         faults += find_field_faults(folder / "fields.yaml", _custom_fields(fields), [one.name for one in fields.events])
+    selections = [_read(path, _Selection, faults) for path in sorted((folder / "selections").glob("*.yaml"))]
     known = [one for one in sources if one is not None]
     faults += _source_faults(folder, known, lifecycle, environment)
     if fields is not None:
@@ -130,6 +150,7 @@ def read_configuration(folder: Path, environment: Mapping[str, str] = os.environ
         {one.name: one.label or _label_of(one.name) for one in fields.events},
         {one.source: source_of(one, secrets_in(environment, one.source)) for one in known},
         read_rule_documents(folder / "rules"),
+        tuple(_selection(one) for one in selections if one is not None),
     )
 
 
@@ -199,6 +220,12 @@ def _read(path: Path, model: type[Model], faults: list[str]) -> Model | None:
             where = ".".join(str(step) for step in one["loc"])
             faults.append(f"{path}: {where or 'the file'}: {one['msg']}")
     return None
+
+
+def _selection(one: _Selection) -> ShippedSelection:
+    """What YAML takes for a day is a text in JSON."""
+    where = json.loads(json.dumps(one.where, default=str))
+    return ShippedSelection(Selection(0, one.selection, one.title, one.subject, where), one.description)
 
 
 def _lifecycle_faults(folder: Path, lifecycle: _Lifecycle) -> list[str]:

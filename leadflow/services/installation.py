@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects import postgresql
@@ -12,10 +13,11 @@ from leadflow.domain.events import SYSTEM
 from leadflow.domain.fields import Catalogue, build_catalogue
 from leadflow.domain.lead_status import LeadStatuses
 from leadflow.domain.lifecycle import Lifecycle
-from leadflow.errors import ConfigurationError
+from leadflow.errors import ConfigurationError, InvalidRequest
 from leadflow.rules.linting import Setting
+from leadflow.rules.parsing.selections import read_selection
 from leadflow.rules.problems import render_text
-from leadflow.services.configuration import Configuration
+from leadflow.services.configuration import Configuration, ShippedSelection
 from leadflow.services.rule_sets import RulesHaveProblems, check_documents, live_documents, publish
 from leadflow.store.engine import name_actor
 from leadflow.store.lists import (
@@ -26,7 +28,8 @@ from leadflow.store.lists import (
     read_lists,
     replace_edges,
 )
-from leadflow.store.tables import Installation, RuleSetRow
+from leadflow.store.selections import insert_selection
+from leadflow.store.tables import Installation, RuleSetRow, SelectionRow
 
 
 def apply_configuration(connection: Connection, configuration: Configuration, now: datetime) -> None:
@@ -51,6 +54,7 @@ def apply_configuration(connection: Connection, configuration: Configuration, no
         replace_edges(connection, configuration.edges)
         connection.execute(update(Installation).values(**settings))
         bump_revision(connection)
+    _add_selections(connection, configuration.selections, now)
     _publish_from_files(connection, configuration.rule_documents.items(), now)
     _require_live_rules_to_hold(connection)
 
@@ -73,6 +77,33 @@ def _seed(connection: Connection, configuration: Configuration) -> None:
         bump_revision(connection)
 
 
+def _add_selections(connection: Connection, shipped: Iterable[ShippedSelection], now: datetime) -> None:
+    """The shipped selections that were never here; those that people changed or deleted stay as people left them."""
+    known = set(connection.scalars(select(SelectionRow.slug)))
+    added = [one for one in shipped if one.meaning.slug not in known]
+    for one in added:
+        meant = one.meaning
+        values: dict[str, Any] = {
+            "slug": meant.slug,
+            "title": meant.title,
+            "description": one.description,
+            "subject": meant.subject,
+        }
+        values |= {"kind": "dynamic", "condition": meant.condition, "created_by": SYSTEM.name}
+        insert_selection(connection, {**values, "created_at": now, "updated_at": now})
+    if added:
+        bump_revision(connection)
+        _require_readable(read_lists(connection).catalogue, [one.meaning.slug for one in added])
+
+
+def _require_readable(catalogue: Catalogue, slugs: Iterable[str]) -> None:
+    for slug in slugs:
+        try:
+            read_selection(catalogue.selections[slug], catalogue)
+        except InvalidRequest as faults:
+            raise ConfigurationError(f"selections/{slug}.yaml: {faults}") from None
+
+
 def _publish_from_files(connection: Connection, documents: Iterable[tuple[str, str]], now: datetime) -> None:
     wanted = dict(documents)
     _, live = live_documents(connection)
@@ -89,7 +120,8 @@ def configured_catalogue(configuration: Configuration) -> Catalogue:
     """The catalogue as the files alone make it; for checks without a database."""
     lifecycle = Lifecycle({one.key: one for one in configuration.categories}, configuration.edges)
     statuses = LeadStatuses({one.key: one for one in configuration.lead_statuses})
-    return build_catalogue(lifecycle, statuses, configuration.custom_fields, configuration.events)
+    own = (configuration.custom_fields, configuration.events)
+    return build_catalogue(lifecycle, statuses, *own, selections=[one.meaning for one in configuration.selections])
 
 
 def configured_setting(configuration: Configuration, now: datetime) -> Setting:
