@@ -191,7 +191,7 @@ class Client:
             asked["cursor"] = page["next"]
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]) -> Record:
-        sent = {**self._headers, **headers}
+        sent: dict[bytes | str, bytes | str] = {**self._headers, **headers}
         content = None if body is None else json.dumps(body, default=_as_json).encode()
         if content is not None:
             sent["Content-Type"] = "application/json"
@@ -363,7 +363,7 @@ class Searchable(Records):
 class Removable(Records):
     """Records that can be deleted, or ended, too. Their lists come whole."""
 
-    page_size = None
+    page_size: ClassVar[int | None] = None
 
     def delete(self, record: Record | Key) -> Record:
         """Delete it, a record that was read only as it was read."""
@@ -413,7 +413,7 @@ class Sweeps(Readable):
 class Selections(Removable):
     """Saved searches and chosen members."""
 
-    page_size = PAGE_SIZE
+    page_size: ClassVar[int | None] = PAGE_SIZE
 
     def members(self, selection_id: Key) -> Iterator[Record]:
         """All records in it now."""
@@ -423,7 +423,7 @@ class Selections(Removable):
 class Rules(Readable):
     """Rules and their documents."""
 
-    page_size = None
+    page_size: ClassVar[int | None] = None
 
     def check(self, documents: Mapping[str, str]) -> Record:
         """All problems of some documents, each with its place; nothing is published."""

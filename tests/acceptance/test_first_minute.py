@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from leadflow.client import Client
 from tests.support.processes import free_port, wait_until
 
 README = Path(__file__).parents[2] / "README.md"
@@ -36,39 +37,44 @@ def curl_of_the_readme():
     return headers, (command[0].split("-d '")[1][:-1]).encode()
 
 
-def call(url, body=None, **headers):
-    request = urllib.request.Request(url, body, {"Authorization": f"Bearer {KEY}", **headers})
-    with urllib.request.urlopen(request, timeout=10) as answer:
+def send(url, body, headers):
+    """What a form builder does."""
+    with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=10) as answer:
         return answer.status, json.load(answer)
 
 
 def test_a_demo_request_makes_the_company_an_mql_within_a_second_and_says_why(base_address):
     headers, body = curl_of_the_readme()
 
-    status, receipt = call(f"{base_address}/hooks/generic", body, **headers)
+    status, receipt = send(f"{base_address}/hooks/generic", body, headers)
     answered_at = time.monotonic()
     assert (status, receipt["duplicate"]) == (200, False)
-    event = f"{base_address}/api/v1/events/{receipt['event_id']}"
-    wait_until(lambda: call(event)[1]["state"] == "processed", 5, "the event is processed")
-    seconds = time.monotonic() - answered_at
+    with Client(base_address, KEY) as leadflow:
+        event_id = receipt["event_id"]
+        wait_until(lambda: leadflow.events.get(event_id)["state"] == "processed", 5, "the event is processed")
+        seconds = time.monotonic() - answered_at
 
-    assert seconds < 1
-    company = call(f"{base_address}/api/v1/companies?domain=nordwind.example")[1]["items"][0]
+        assert seconds < 1
+        show_what_happened(leadflow, event_id)
+    assert send(f"{base_address}/hooks/generic", body, headers) == (200, {**receipt, "duplicate": True})
+
+
+def show_what_happened(leadflow, event_id):
+    """The company, its contact, the ledger and the trace say the same."""
+    company = leadflow.companies.first(domain="nordwind.example")
     assert (company["name"], company["category"]["name"]) == ("Nordwind AS", "Marketing qualified lead")
-    anna = call(f"{base_address}/api/v1/contacts?email=anna@nordwind.example")[1]["items"][0]
+    anna = leadflow.contacts.first(email="anna@nordwind.example")
     assert (anna["first_name"], anna["lead_status"]["name"], anna["lead_status_active"]) == ("Anna", "Open", True)
     assert anna["first_touch"]["source"] == "linkedin"
-    changes = call(f"{base_address}/api/v1/changes?company_id={company['id']}")[1]["items"]
+    changes = list(leadflow.changes.list(company_id=company["id"]))
     moves = [(one["old"], one["new"], one["actor"]["kind"]) for one in changes if one["field"] == "category"]
     assert moves == [(None, "lead", "source"), ("lead", "mql", "rule")]
     by_rule = next(one for one in changes if one["actor"]["kind"] == "rule")
     assert by_rule["actor"] == {"kind": "rule", "id": "1", "name": "demo-request-to-mql"}
-    assert by_rule["event_id"] == receipt["event_id"]
-    run = next(one for one in call(event)[1]["runs"] if one["rule"] == "demo-request-to-mql")
+    assert by_rule["event_id"] == event_id
+    run = next(one for one in leadflow.events.get(event_id)["runs"] if one["rule"] == "demo-request-to-mql")
     assert (run["outcome"], run["version"]) == ("fired", 1)
     assert [(one["path"], one["holds"], one["value"]) for one in run["clauses"]] == [
         ("form.form", True, "demo-request"),
         ("company.category", True, "lead"),
     ]
-
-    assert call(f"{base_address}/hooks/generic", body, **headers) == (200, {**receipt, "duplicate": True})
