@@ -11,10 +11,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, literal, or_, select, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.elements import UnaryExpression
+from sqlalchemy.sql.operators import custom_op
 
 from leadflow.domain.fields import Field, Kind, UnreadableValue, Value
 from leadflow.rules.conditions import Condition
-from leadflow.rules.values import CHOICE_KINDS
+from leadflow.rules.values import CHOICE_KINDS, TEXT_KINDS
 from leadflow.store.conditions import Subject, render, rows_for
 from leadflow.store.conditions.fields import Compared, compared_of_record
 from leadflow.store.tables import CompanyRow, ContactRow
@@ -25,9 +27,12 @@ QUERY_CANCELED = "57014"
 
 @dataclass(frozen=True)
 class Order:
-    """By a field, blanks last, records of equal value by id. `ranks` are the places of the choices of a list field."""
+    """By a field, blanks last, records of equal value by id. `ranks` are the places of the choices of a list field.
 
-    field: Field
+    Without a field it is the order in which they were made.
+    """
+
+    field: Field | None
     is_descending: bool = False
     ranks: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
@@ -49,6 +54,9 @@ def count_found(connection: Connection, subject: Subject, condition: Condition |
 # A count may take so long before an estimate has to do; a person waits for it.
 EXACT_COUNT_MILLISECONDS = 90
 SAMPLE_COUNT_MILLISECONDS = 250
+# What costs the planner more than this, a page does not try: a scan of some 400,000 contacts.
+MAX_COST = 30_000
+PATIENCE_MILLISECONDS = 1_000
 SAMPLE_STRETCHES, SAMPLE_STRETCH_LENGTH = 24, 800
 
 
@@ -79,28 +87,29 @@ def estimate_found(
     found = first_within(connection, EXACT_COUNT_MILLISECONDS, counting)
     if found is not None:
         return Count(int(found[0]))
-    ends = connection.execute(select(func.min(wanted.id), func.max(wanted.id))).one()
-    stretches = _stretches_of_ids(*ends)
-    sampling = counting.where(or_(*(wanted.id.between(low, high) for low, high in stretches)))
-    seen = first_within(connection, SAMPLE_COUNT_MILLISECONDS, sampling)
+    is_sampled, share = sampled_ids(connection, subject)
+    seen = first_within(connection, SAMPLE_COUNT_MILLISECONDS, counting.where(is_sampled))
     if seen is None:
-        return Count(_rows_planned(connection, wanted.among()), is_exact=False)
-    covered = sum(high - low + 1 for low, high in stretches)
-    return Count(round(int(seen[0]) * (ends[1] - ends[0] + 1) / covered), is_exact=False)
+        return Count(int(_plan_of(connection, wanted.among())["Plan Rows"]), is_exact=False)
+    return Count(round(int(seen[0]) / share), is_exact=False)
 
 
-def _stretches_of_ids(first: int, last: int) -> list[tuple[int, int]]:
-    """Stretches of ids at even distances, the same each time, so that an estimate does not flicker."""
+def sampled_ids(connection: Connection, subject: Subject) -> tuple[ColumnElement[bool], float]:
+    """Stretches of ids at even distances, the same each time so that estimates do not flicker, and their share."""
+    one = id_of(subject)
+    first, last = (number or 0 for number in connection.execute(select(func.min(one), func.max(one))).one())
     step = max((last - first + 1) // SAMPLE_STRETCHES, SAMPLE_STRETCH_LENGTH)
-    starts = range(first, last + 1, step)
-    return [(start, min(start + SAMPLE_STRETCH_LENGTH - 1, last)) for start in starts]
+    stretches = [(low, min(low + SAMPLE_STRETCH_LENGTH - 1, last)) for low in range(first, last + 1, step)]
+    covered = sum(high - low + 1 for low, high in stretches)
+    return or_(*(one.between(low, high) for low, high in stretches)), covered / (last - first + 1)
 
 
-def _rows_planned(connection: Connection, query: Select[Any]) -> int:
-    """What the server's planner expects."""
+def _plan_of(connection: Connection, query: Select[Any]) -> Mapping[str, Any]:
+    """What the server's planner expects of a question: `Plan Rows`, `Total Cost`."""
     compiled = query.compile(dialect=connection.dialect)
-    plan = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {compiled}", dict(compiled.params)).scalar_one()
-    return int(plan[0]["Plan"]["Plan Rows"])
+    given = compiled.construct_params(escape_names=False)
+    plan = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {compiled}", given).scalar_one()
+    return dict(plan[0]["Plan"])
 
 
 def first_within(connection: Connection, milliseconds: int, query: Select[Any]) -> Row[Any] | None:
@@ -133,13 +142,85 @@ def find_page(
     now: datetime,
 ) -> tuple[list[int], Place | None]:
     """The ids of one page in the order, by id if there is none, and the place after which the next page begins."""
-    places: list[Place] = []
-    for one in _stretches(_Wanted(subject, render(condition, subject, now)), order, after):
-        rows = connection.execute(one.query.limit(limit + 1 - len(places)))
-        places += [Place(row.key if one.has_value else one.value, row.id) for row in rows]
-        if len(places) > limit:
-            return [one.id for one in places[:limit]], places[limit - 1]
-    return [one.id for one in places], None
+    walk = Walk(subject, render(condition, subject, now), order)
+    found = walk.window(connection, after, limit)
+    assert found is not None  # nothing says how long it may take
+    return found.ids, found.last if found.has_more else None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Some records in their order, the places of the first and the last one, and whether the walk goes on."""
+
+    ids: list[int]
+    first: Place | None
+    last: Place | None
+    has_more: bool
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A way through the records that satisfy what is `asked` (and `narrowing`), in an order; or the same backwards."""
+
+    subject: Subject
+    asked: ColumnElement[bool]
+    order: Order | None
+    narrowing: tuple[ColumnElement[bool], ...] = ()
+    is_backwards: bool = False
+
+    def window(
+        self, connection: Connection, start: Place | None, limit: int, milliseconds: int | None = None
+    ) -> Window | None:
+        """The records next to a place; of a walk backwards in the order, too. None if a question takes too long."""
+        places: list[Place] = []
+        for one in self._stretches(start):
+            rows = _rows(connection, one.query.limit(limit + 1 - len(places)), milliseconds)
+            if rows is None:
+                return None
+            places += [Place(row.key if one.has_value else one.value, row.id) for row in rows]
+            if len(places) > limit:
+                break
+        kept = places[:limit]
+        if self.is_backwards:
+            kept.reverse()
+        ends = (kept[0], kept[-1]) if kept else (None, None)
+        return Window([one.id for one in kept], *ends, len(places) > limit)
+
+    def _stretches(self, start: Place | None) -> Iterator[_Stretch]:
+        """The questions whose answers, one behind the other, are the way from a place on."""
+        wanted = _Wanted(self.subject, self.asked, self.narrowing)
+        last = None if start is None else start.id
+        if self.order is None or self.order.field is None:
+            yield _Stretch(wanted.by_id(self._is_falling, last))
+            return
+        is_in_blanks = start is not None and start.value is None
+        compared = _compared(self.order)
+        blanks = _Stretch(wanted.by_id(self._is_falling, last if is_in_blanks else None, compared.is_blank))
+        if self.is_backwards and (start is None or is_in_blanks):
+            yield blanks
+        if self.is_backwards or not is_in_blanks:
+            yield from self._valued(wanted, compared, None if is_in_blanks else start)
+        if not self.is_backwards:
+            yield blanks
+
+    @property
+    def _is_falling(self) -> bool:
+        return (self.order is not None and self.order.is_descending) is not self.is_backwards
+
+    def _valued(self, wanted: _Wanted, compared: Compared, start: Place | None) -> Iterator[_Stretch]:
+        if self.order is not None and self.order.ranks:
+            yield from _ranked(wanted, compared, self.order.ranks, start, self._is_falling)
+        else:
+            is_text = self.order is not None and self.order.field is not None and self.order.field.kind in TEXT_KINDS
+            yield _by_value(wanted, compared, start, self._is_falling, _TEXT if is_text else _VALUE)
+
+
+def _rows(connection: Connection, query: Select[Any], milliseconds: int | None) -> Sequence[Row[Any]] | None:
+    if milliseconds is None:
+        return connection.execute(query).all()
+    if milliseconds < PATIENCE_MILLISECONDS and _plan_of(connection, query)["Total Cost"] > MAX_COST:
+        return None  # the planner knows that it will take too long: nobody has to wait to find that out
+    return rows_within(connection, milliseconds, query)
 
 
 @dataclass(frozen=True)
@@ -152,7 +233,7 @@ class _Wanted:
 
     @property
     def id(self) -> ColumnElement[int]:
-        return (ContactRow if self.subject == "contact" else CompanyRow).__table__.c.id
+        return id_of(self.subject)
 
     def among(self, *further: ColumnElement[bool]) -> Select[Any]:
         """Those of which this holds too."""
@@ -162,12 +243,16 @@ class _Wanted:
             .where(self.asked, *self.narrowing, *further)
         )
 
-    def by_id(self, order: Order | None, after: int | None, *further: ColumnElement[bool]) -> Select[Any]:
+    def by_id(self, is_falling: bool, after: int | None, *further: ColumnElement[bool]) -> Select[Any]:
         """Those of which this holds too, in the order of their ids."""
-        is_descending = order is not None and order.is_descending
         if after is not None:
-            further = (*further, self.id < after if is_descending else self.id > after)
-        return self.among(*further).order_by(self.id.desc() if is_descending else self.id)
+            further = (*further, self.id < after if is_falling else self.id > after)
+        return self.among(*further).order_by(self.id.desc() if is_falling else self.id)
+
+
+def id_of(subject: Subject) -> ColumnElement[int]:
+    """The id of the records that are asked about."""
+    return (ContactRow if subject == "contact" else CompanyRow).__table__.c.id
 
 
 @dataclass(frozen=True)
@@ -182,41 +267,53 @@ class _Stretch:
     has_value: bool = False
 
 
-def _stretches(wanted: _Wanted, order: Order | None, after: Place | None) -> Iterator[_Stretch]:
-    """The questions whose answers, one behind the other, are the order from a place on."""
-    last = None if after is None else after.id
-    if order is None:
-        yield _Stretch(wanted.by_id(None, last))
-        return
-    if after is None or after.value is not None:
-        yield from _ranked(wanted, order, after) if order.ranks else [_valued(wanted, order, after)]
-        last = None
-    yield _Stretch(wanted.by_id(order, last, _compared(order).is_blank))
-
-
-def _ranked(wanted: _Wanted, order: Order, after: Place | None) -> Iterator[_Stretch]:
+def _ranked(
+    wanted: _Wanted, compared: Compared, ranks: Mapping[str, int], start: Place | None, is_falling: bool
+) -> Iterator[_Stretch]:
     """Choices, rank by rank."""
-    for rank in sorted(set(order.ranks.values()), reverse=order.is_descending):
-        if after is not None and (rank > after.value if order.is_descending else rank < after.value):  # type: ignore[operator]
+    for rank in sorted(set(ranks.values()), reverse=is_falling):
+        if start is not None and (rank > start.value if is_falling else rank < start.value):  # type: ignore[operator]
             continue
-        last = after.id if after is not None and after.value == rank else None
-        keys = [key for key, place in order.ranks.items() if place == rank]
-        yield _Stretch(wanted.by_id(order, last, _compared(order).one_of(keys)), rank)
+        last = start.id if start is not None and start.value == rank else None
+        keys = [key for key, place in ranks.items() if place == rank]
+        yield _Stretch(wanted.by_id(is_falling, last, compared.one_of(keys)), rank)
 
 
-def _valued(wanted: _Wanted, order: Order, after: Place | None) -> _Stretch:
+@dataclass(frozen=True)
+class _Signs:
+    """How values of a kind are compared and ordered in SQL."""
+
+    lower: str
+    higher: str
+    rising: str
+    falling: str
+
+
+_VALUE = _Signs("<", ">", "", "DESC")
+# Texts are case-folded by Python and ordered by their bytes, whatever the collation, as the indexes on them are.
+_TEXT = _Signs("~<~", "~>~", "USING ~<~", "USING ~>~")
+
+
+def _by_value(
+    wanted: _Wanted, compared: Compared, start: Place | None, is_falling: bool, signs: _Signs
+) -> _Stretch:
     """Records that have a value, by value."""
-    key, further = _compared(order).value, []
-    if after is not None:
-        value, last = literal(after.value, key.type), after.id
-        beyond = (key < value, wanted.id < last) if order.is_descending else (key > value, wanted.id > last)
-        further = [key <= value if order.is_descending else key >= value, or_(*beyond)]
+    key, further = compared.value, []
+    if start is not None:
+        value = literal(start.value, key.type)
+        sign = signs.lower if is_falling else signs.higher
+        beyond = wanted.id < start.id if is_falling else wanted.id > start.id
+        further = [
+            key.op(sign.replace("<", "<=").replace(">", ">="), is_comparison=True)(value),
+            or_(key.op(sign, is_comparison=True)(value), beyond),
+        ]
     query = wanted.among(key.is_not(None), *further).add_columns(key.label("key"))
-    query = query.order_by(key.desc(), wanted.id.desc()) if order.is_descending else query.order_by(key, wanted.id)
-    return _Stretch(query, has_value=True)
+    by_key = UnaryExpression(key, modifier=custom_op(signs.falling if is_falling else signs.rising))
+    return _Stretch(query.order_by(by_key, wanted.id.desc() if is_falling else wanted.id), has_value=True)
 
 
 def _compared(order: Order) -> Compared:
+    assert order.field is not None  # an order by id compares nothing
     return compared_of_record(order.field.path, order.field)
 
 
@@ -237,7 +334,7 @@ def place_from_json(order: Order | None, document: Any) -> Place:
 
 
 def _read_key(order: Order | None, raw: Any) -> Value | int:
-    if order is None:
+    if order is None or order.field is None:
         raise UnreadableValue("there is no order")
     if order.field.kind in CHOICE_KINDS:
         if isinstance(raw, bool) or not isinstance(raw, int):

@@ -629,6 +629,49 @@ class SelectionMemberRow(Base):
     __table_args__ = (Index("ix_selection_member_record_id", "record_id", "selection_id"),)
 
 
+class BulkChangeRow(Base):
+    """One change that a person makes to many records, page by page: each page is a transaction and moves `last_id`.
+
+    `record_ids` are the records that were ticked; NULL: those that `criteria` find (what the list's address said).
+    Records made after the start, with an id beyond `until_id`, are none of them.
+    """
+
+    __tablename__ = "bulk_change"
+
+    id: Mapped[int] = _bigint_key()
+    subject: Mapped[str]
+    effect: Mapped[dict[str, Any]]
+    criteria: Mapped[dict[str, Any]]
+    record_ids: Mapped[list[int] | None] = mapped_column(ARRAY(BigInteger))
+    state: Mapped[str]
+    last_id: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    until_id: Mapped[int] = mapped_column(BigInteger)
+    expected: Mapped[int]
+    seen: Mapped[int] = mapped_column(server_default="0")
+    changed: Mapped[int] = mapped_column(server_default="0")
+    account_id: Mapped[int] = mapped_column(BigInteger)
+    actor_name: Mapped[str]
+    created_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("subject IN ('company', 'contact')", name="known_subject"),
+        CheckConstraint("state IN ('running', 'done', 'stopped')", name="known_state"),
+    )
+
+
+class BulkLeftOutRow(Base):
+    """A record that a bulk change left as it was, and why."""
+
+    __tablename__ = "bulk_left_out"
+
+    bulk_change_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("bulk_change.id"), primary_key=True)
+    record_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    reason: Mapped[str]
+
+    __table_args__ = (Index("ix_bulk_left_out_reason", "bulk_change_id", "reason"),)
+
+
 class SourceRow(Base):
     """An inbound source as people changed or made it on the screens; it goes before the file of the same name.
 

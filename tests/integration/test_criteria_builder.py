@@ -17,7 +17,7 @@ from leadflow.errors import InvalidRequest
 from leadflow.rules.parsing.json_conditions import Names, read_json_condition
 from leadflow.services.searches import ROOTS
 from leadflow.store.conditions import Subject
-from leadflow.web.pages.criteria import asked_where, build, builder_of, compact, records_url
+from leadflow.web.pages.criteria import build
 from leadflow.web.pages.criteria_lines import KEPT, condition_of, sets_from, sets_of
 from tests.integration.test_conditions_agree import connection as agreeing_connection
 from tests.integration.test_conditions_agree import found_in_memory, situations
@@ -90,7 +90,8 @@ def test_what_the_builder_sends_back_means_what_it_was_shown(page: Scene, world:
             continue
         back = sent_back(subject, where)
         again = read_json_condition(back, CATALOGUE, frozenset(ROOTS[subject]), NAMES)
-        assert meant is not None and again is not None, (where, back)
+        assert meant is not None
+        assert again is not None, (where, back)
         assert found_in_memory(again, everybody) == found_in_memory(meant, everybody), (where, back)
         in_lines += all(line.about != KEPT for lines in sets_of(where, subject, CATALOGUE) for line in lines)
 

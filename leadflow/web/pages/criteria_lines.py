@@ -180,7 +180,7 @@ class _Reading:
                 return [line for one in parts for line in self._negated(one)]
             case {**clause} if len(clause) == 1:
                 ((about, said),) = clause.items()
-                return self._clause(about, said) or [Line(KEPT, kept=part)]
+                return self._clause(str(about), said) or [Line(KEPT, kept=part)]
             case {**clause} if not clause:
                 return []
             case _:

@@ -191,7 +191,7 @@ class Offer:
 
     def happenings(self, chosen: str) -> list[Option]:
         """What can be counted."""
-        names = {name: title.capitalize() for name, title in COUNTED_TITLES.items()} | self.lists.catalogue.events
+        names = {name: title.capitalize() for name, title in COUNTED_TITLES.items()} | dict(self.lists.catalogue.events)
         return [Option(name, title, name == chosen) for name, title in names.items()]
 
     def kept_fields(self, chosen: str) -> list[Option]:
@@ -221,7 +221,7 @@ def _as_option(choice: Choice) -> Option:
 def operator_label(kind: Kind | None, name: str) -> str:
     """`is one of`, without its operand; where the operand stands in the middle, `…` marks its place."""
     if name == "not_exists":
-        return _("is blank")
+        return str(_("is blank"))
     operators = OPERATORS_OF[kind or Kind.TEXT]
     label = operators[name].label if name in operators else name
     return label.removesuffix("{operand}").replace("{operand}", "…").strip()

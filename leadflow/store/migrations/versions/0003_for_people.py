@@ -97,6 +97,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_selection_member_record_id", "selection_member", ["record_id", "selection_id"], unique=False)
     op.add_column("sweep", sa.Column("starts", sa.Integer(), server_default="0", nullable=False))
+    _make_bulk_changes()
     op.add_column("rule_set", sa.Column("note", sa.String(), nullable=True))
     op.add_column("rule_set", sa.Column("restores", sa.Integer(), nullable=True))
     for table in ("account", "api_key"):
@@ -105,6 +106,39 @@ def upgrade() -> None:
         op.add_column("session", sa.Column(name, sa.String(), nullable=True))
     op.add_column("sign_in_link", sa.Column("asks_password", sa.Boolean(), server_default="false", nullable=False))
     _index_what_boards_and_dashboards_ask()
+
+
+def _make_bulk_changes() -> None:
+    op.create_table(
+        "bulk_change",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("subject", sa.String(), nullable=False),
+        sa.Column("effect", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("criteria", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("record_ids", postgresql.ARRAY(sa.BigInteger()), nullable=True),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("last_id", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("until_id", sa.BigInteger(), nullable=False),
+        sa.Column("expected", sa.Integer(), nullable=False),
+        sa.Column("seen", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("changed", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("actor_name", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("subject IN ('company', 'contact')", name=op.f("ck_bulk_change_known_subject")),
+        sa.CheckConstraint("state IN ('running', 'done', 'stopped')", name=op.f("ck_bulk_change_known_state")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_bulk_change")),
+    )
+    op.create_table(
+        "bulk_left_out",
+        sa.Column("bulk_change_id", sa.BigInteger(), nullable=False),
+        sa.Column("record_id", sa.BigInteger(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(["bulk_change_id"], ["bulk_change.id"], name=op.f("fk_bulk_left_out_bulk_change_id")),
+        sa.PrimaryKeyConstraint("bulk_change_id", "record_id", name=op.f("pk_bulk_left_out")),
+    )
+    op.create_index("ix_bulk_left_out_reason", "bulk_left_out", ["bulk_change_id", "reason"], unique=False)
 
 
 def _index_what_boards_and_dashboards_ask() -> None:
