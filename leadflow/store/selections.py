@@ -61,7 +61,8 @@ def _add(connection: Connection, selection_id: int, ids: Select[Any], by: str, n
         literal(selection_id, BigInteger), found.c.id, literal(by, String), literal(now, member.c.added_at.type)
     )
     names = ["selection_id", "record_id", "added_by", "added_at"]
-    return connection.execute(upsert(SelectionMemberRow).from_select(names, rows).on_conflict_do_nothing()).rowcount
+    adding = upsert(SelectionMemberRow).from_select(names, rows).on_conflict_do_nothing()
+    return connection.execute(adding.execution_options(preserve_rowcount=True)).rowcount
 
 
 def remove_members(connection: Connection, selection_id: int, ids: Collection[int]) -> int:
