@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -16,9 +16,10 @@ from leadflow.domain.fields import Choice, CustomField, Kind
 from leadflow.domain.lead_status import LeadStatus
 from leadflow.domain.lifecycle import Category, Edge, EdgeKind, Group, find_edge_faults
 from leadflow.domain.selections import Selection
-from leadflow.errors import ConfigurationError
+from leadflow.errors import ConfigurationError, InvalidRequest
 from leadflow.rules.parsing import files_mentioned
 from leadflow.rules.problems import find_nearest
+from leadflow.services.dashboards import Dashboard, read_tiles
 from leadflow.services.field_faults import find_field_faults
 from leadflow.sources.definitions import Definition, secret_variable, secrets_in, source_of
 from leadflow.sources.deliveries import signing_key
@@ -49,6 +50,7 @@ class Configuration:
     sources: Mapping[str, Source]
     rule_documents: Mapping[str, str]
     selections: tuple[ShippedSelection, ...] = ()
+    dashboards: tuple[Dashboard, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,12 @@ class _Selection(_Strict):
     where: dict[str, Any]
 
 
+class _Dashboard(_Strict):
+    dashboard: Key
+    title: Annotated[str, StringConstraints(min_length=1, max_length=120, strip_whitespace=True)]
+    tiles: list[dict[str, str]]
+
+
 def read_configuration(folder: Path, environment: Mapping[str, str] = os.environ) -> Configuration:
     """Everything below `folder`; secrets of sources come from LEADFLOW_SOURCE_<NAME>_SECRET.
 
@@ -135,6 +143,7 @@ def read_configuration(folder: Path, environment: Mapping[str, str] = os.environ
     if fields is not None:
         faults += find_field_faults(folder / "fields.yaml", _custom_fields(fields), [one.name for one in fields.events])
     selections = [_read(path, _Selection, faults) for path in sorted((folder / "selections").glob("*.yaml"))]
+    dashboards = _dashboards(folder, {one.selection for one in selections if one}, faults)
     known = [one for one in sources if one is not None]
     faults += _source_faults(folder, known, lifecycle, environment)
     if fields is not None:
@@ -151,6 +160,7 @@ def read_configuration(folder: Path, environment: Mapping[str, str] = os.environ
         {one.source: source_of(one, secrets_in(environment, one.source)) for one in known},
         read_rule_documents(folder / "rules"),
         tuple(_selection(one) for one in selections if one is not None),
+        dashboards,
     )
 
 
@@ -226,6 +236,19 @@ def _selection(one: _Selection) -> ShippedSelection:
     """What YAML takes for a day is a text in JSON."""
     where = json.loads(json.dumps(one.where, default=str))
     return ShippedSelection(Selection(0, one.selection, one.title, one.subject, where), one.description)
+
+
+def _dashboards(folder: Path, selections: Collection[str], faults: list[str]) -> tuple[Dashboard, ...]:
+    """The shipped dashboards; a tile that cannot be is a fault of its file."""
+    found = []
+    for path in sorted((folder / "dashboards").glob("*.yaml")):
+        one = _read(path, _Dashboard, faults)
+        try:
+            if one is not None:
+                found.append(Dashboard(one.dashboard, one.title, read_tiles(one.tiles, dict.fromkeys(selections))))
+        except InvalidRequest as refusal:
+            faults += [f"{path}: {fault.location}: {fault.message}" for fault in refusal.faults]
+    return tuple(found)
 
 
 def _lifecycle_faults(folder: Path, lifecycle: _Lifecycle) -> list[str]:

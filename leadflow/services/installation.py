@@ -18,6 +18,7 @@ from leadflow.rules.linting import Setting
 from leadflow.rules.parsing.selections import read_selection
 from leadflow.rules.problems import render_text
 from leadflow.services.configuration import Configuration, ShippedSelection
+from leadflow.services.dashboards import seed_dashboards
 from leadflow.services.rule_sets import RulesHaveProblems, check_documents, live_documents, publish
 from leadflow.store.engine import name_actor
 from leadflow.store.lists import (
@@ -55,6 +56,7 @@ def apply_configuration(connection: Connection, configuration: Configuration, no
         connection.execute(update(Installation).values(**settings))
         bump_revision(connection)
     _add_selections(connection, configuration.selections, now)
+    seed_dashboards(connection, configuration.dashboards, now)
     _publish_from_files(connection, configuration.rule_documents.items(), now)
     _require_live_rules_to_hold(connection)
 
