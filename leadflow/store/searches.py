@@ -27,12 +27,9 @@ QUERY_CANCELED = "57014"
 
 @dataclass(frozen=True)
 class Order:
-    """By a field, blanks last, records of equal value by id. `ranks` are the places of the choices of a list field.
+    """By a field, blanks last, records of equal value by id. `ranks` are the places of the choices of a list field."""
 
-    Without a field it is the order in which they were made.
-    """
-
-    field: Field | None
+    field: Field
     is_descending: bool = False
     ranks: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
@@ -160,13 +157,17 @@ class Window:
 
 @dataclass(frozen=True)
 class Walk:
-    """A way through the records that satisfy what is `asked` (and `narrowing`), in an order; or the same backwards."""
+    """A way through the records that satisfy what is `asked` (and `narrowing`), in an order; or the same backwards.
+
+    Without an order they come as they were made, with `newest_first` the other way round.
+    """
 
     subject: Subject
     asked: ColumnElement[bool]
     order: Order | None
     narrowing: tuple[ColumnElement[bool], ...] = ()
     is_backwards: bool = False
+    newest_first: bool = False
 
     def window(
         self, connection: Connection, start: Place | None, limit: int, milliseconds: int | None = None
@@ -183,14 +184,21 @@ class Walk:
         kept = places[:limit]
         if self.is_backwards:
             kept.reverse()
-        ends = (kept[0], kept[-1]) if kept else (None, None)
-        return Window([one.id for one in kept], *ends, len(places) > limit)
+        first, last = (kept[0], kept[-1]) if kept else (None, None)
+        return Window([one.id for one in kept], first, last, len(places) > limit)
+
+    def everything(self, connection: Connection, size: int) -> Iterator[list[int]]:
+        """All ids of the walk in chunks, as the server finds them: nothing is kept, however many there are."""
+        for one in self._stretches(None):
+            rows = connection.execution_options(stream_results=True, yield_per=size).execute(one.query)
+            for chunk in rows.partitions():
+                yield [row.id for row in chunk]
 
     def _stretches(self, start: Place | None) -> Iterator[_Stretch]:
         """The questions whose answers, one behind the other, are the way from a place on."""
         wanted = _Wanted(self.subject, self.asked, self.narrowing)
         last = None if start is None else start.id
-        if self.order is None or self.order.field is None:
+        if self.order is None:
             yield _Stretch(wanted.by_id(self._is_falling, last))
             return
         is_in_blanks = start is not None and start.value is None
@@ -205,13 +213,14 @@ class Walk:
 
     @property
     def _is_falling(self) -> bool:
-        return (self.order is not None and self.order.is_descending) is not self.is_backwards
+        falls = self.newest_first if self.order is None else self.order.is_descending
+        return falls is not self.is_backwards
 
     def _valued(self, wanted: _Wanted, compared: Compared, start: Place | None) -> Iterator[_Stretch]:
         if self.order is not None and self.order.ranks:
             yield from _ranked(wanted, compared, self.order.ranks, start, self._is_falling)
         else:
-            is_text = self.order is not None and self.order.field is not None and self.order.field.kind in TEXT_KINDS
+            is_text = self.order is not None and self.order.field.kind in TEXT_KINDS
             yield _by_value(wanted, compared, start, self._is_falling, _TEXT if is_text else _VALUE)
 
 
@@ -294,9 +303,7 @@ _VALUE = _Signs("<", ">", "", "DESC")
 _TEXT = _Signs("~<~", "~>~", "USING ~<~", "USING ~>~")
 
 
-def _by_value(
-    wanted: _Wanted, compared: Compared, start: Place | None, is_falling: bool, signs: _Signs
-) -> _Stretch:
+def _by_value(wanted: _Wanted, compared: Compared, start: Place | None, is_falling: bool, signs: _Signs) -> _Stretch:
     """Records that have a value, by value."""
     key, further = compared.value, []
     if start is not None:
@@ -308,12 +315,13 @@ def _by_value(
             or_(key.op(sign, is_comparison=True)(value), beyond),
         ]
     query = wanted.among(key.is_not(None), *further).add_columns(key.label("key"))
-    by_key = UnaryExpression(key, modifier=custom_op(signs.falling if is_falling else signs.rising))
+    by_key: UnaryExpression[Any] = UnaryExpression(
+        key, modifier=custom_op(signs.falling if is_falling else signs.rising)
+    )
     return _Stretch(query.order_by(by_key, wanted.id.desc() if is_falling else wanted.id), has_value=True)
 
 
 def _compared(order: Order) -> Compared:
-    assert order.field is not None  # an order by id compares nothing
     return compared_of_record(order.field.path, order.field)
 
 
@@ -334,7 +342,7 @@ def place_from_json(order: Order | None, document: Any) -> Place:
 
 
 def _read_key(order: Order | None, raw: Any) -> Value | int:
-    if order is None or order.field is None:
+    if order is None:
         raise UnreadableValue("there is no order")
     if order.field.kind in CHOICE_KINDS:
         if isinstance(raw, bool) or not isinstance(raw, int):

@@ -203,15 +203,18 @@ class Builder:
         return compact(self.where) or ""
 
     @property
-    def chips(self) -> list[Chip]:
-        """The active criteria."""
+    def chip_sets(self) -> list[list[Chip]]:
+        """The active criteria, set by set."""
         lines = [[one.line for one in shown] for shown in self.sets]
-        return [
-            Chip(one.words, condition_of([[x for x in row if x is not one.line] for row in lines]))
+        found = [
+            [
+                Chip(one.words, condition_of([[x for x in row if x is not one.line] for row in lines]))
+                for one in shown
+                if one.words
+            ]
             for shown in self.sets
-            for one in shown
-            if one.words
         ]
+        return [chips for chips in found if chips]
 
     @property
     def has_faults(self) -> bool:

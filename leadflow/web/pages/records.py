@@ -1,4 +1,4 @@
-"""Companies and contacts: lists, cards, and what a person may change on them."""
+"""The cards of companies and contacts, and what a person may change on them."""
 
 from __future__ import annotations
 
@@ -27,30 +27,9 @@ CHANGED_MEANWHILE = (
 
 
 def register(pages: Blueprint) -> None:
-    """Add the records to the blueprint."""
-    _register_lists(pages)
+    """Add the cards to the blueprint."""
     _register_cards(pages)
     _register_edits(pages)
-
-
-def _register_lists(pages: Blueprint) -> None:
-    @pages.get("/companies")
-    @requires("viewer")
-    def companies() -> Any:
-        with desk.reading() as connection:
-            return desk.show(connection, "companies.html", "companies", **_list_of_companies(connection))
-
-    @pages.get("/contacts")
-    @requires("viewer")
-    def contacts() -> Any:
-        with desk.reading() as connection:
-            return desk.show(connection, "contacts.html", "contacts", **_list_of_contacts(connection))
-
-    @pages.get("/search")
-    @requires("viewer")
-    def search() -> Any:
-        with desk.reading() as connection:
-            return desk.show(connection, "search.html", "search", **_found(connection, desk.asked("q")))
 
 
 def _register_cards(pages: Blueprint) -> None:
@@ -119,56 +98,6 @@ def categories_on_offer(lists: Lists) -> list[Category]:
 def statuses_on_offer(lists: Lists) -> list[LeadStatus]:
     """What may be chosen, in rank order."""
     return sorted((one for one in lists.statuses.by_key.values() if not one.deleted), key=lambda one: one.rank)
-
-
-def _list_of_companies(connection: Connection) -> dict[str, Any]:
-    q, category, after = desk.asked("q"), desk.asked("category"), desk.asked_after()
-    is_none = category == "none"
-    wanted = reads.CompanyFilter(
-        q=q or None,
-        category=None if is_none else category or None,
-        has_category=False if is_none else None,
-    )
-    page = page_reads.newest_companies(connection, wanted, after=after, limit=desk.PAGE_SIZE)
-    return {
-        "companies": page.items,
-        "next_key": page.next_key,
-        "after": after,
-        "q": q,
-        "category": category,
-        "categories": categories_on_offer(desk.lists(connection)),
-        "contact_counts": page_reads.contacts_per_company(connection, [one.id for one in page.items]),
-        "total": sum(reads.companies_per_category(connection).values()),
-    }
-
-
-def _list_of_contacts(connection: Connection) -> dict[str, Any]:
-    q, category, status, after = desk.asked("q"), desk.asked("category"), desk.asked("status"), desk.asked_after()
-    wanted = reads.ContactFilter(
-        q=q or None, category=category or None, lead_status=status if status not in ("", "active") else None
-    )
-    page = page_reads.newest_contacts(connection, wanted, is_lead=bool(status), after=after, limit=desk.PAGE_SIZE)
-    ids = {one.company_id for one in page.items if one.company_id is not None}
-    lists = desk.lists(connection)
-    return {
-        "contacts": page.items,
-        "companies": reads.companies_by_id(connection, ids) if ids else {},
-        "next_key": page.next_key,
-        "after": after,
-        "q": q,
-        "category": category,
-        "status": status,
-        "categories": categories_on_offer(lists),
-        "statuses": statuses_on_offer(lists),
-    }
-
-
-def _found(connection: Connection, q: str) -> dict[str, Any]:
-    if not q:
-        return {"q": "", "companies": [], "contacts": []}
-    companies = page_reads.newest_companies(connection, reads.CompanyFilter(q=q), after=None, limit=10)
-    contacts = page_reads.newest_contacts(connection, reads.ContactFilter(q=q), is_lead=False, after=None, limit=10)
-    return {"q": q, "companies": companies.items, "contacts": contacts.items}
 
 
 # -- cards -------------------------------------------------------------------------------------------------------------
