@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,8 @@ class EventsAsked:
     where: Condition | None
     within: timedelta | None
     words: str
-    is_meant: IsMeant | None = None
+    # Made from `where`: two that ask the same are equal.
+    is_meant: IsMeant | None = dataclass_field(default=None, repr=False, compare=False)
 
     def reader_of_count(self) -> Read:
         """How many there are; none, where the record itself is missing."""

@@ -329,8 +329,7 @@ class _Stage:
         records.touch("company", company)
         sale = {**(newest.fields if newest else {}), **self.supposition.given}
         occurrence = Occurrence(Trigger.SALE, {"step": self.supposition.step})
-        ids = {"company_id": company.id, "contact_id": contact.id if contact else None}
-        return Case(Reading(self._event(Trigger.SALE.value), occurrence, sale=sale, **ids), company, contact)
+        return Case(Reading(self._event(Trigger.SALE.value), occurrence, sale=sale), company, contact)
 
     def _case_of_change(
         self, records: Records, past: History, company: Company | None, contact: Contact | None
@@ -379,8 +378,7 @@ class _Stage:
         return self._case_of_own(Occurrence(Trigger.RECORD_CREATED, {"record": record}), company, contact)
 
     def _case_of_own(self, occurrence: Occurrence, company: Company | None, contact: Contact | None) -> Case:
-        ids = {"company_id": company.id if company else None, "contact_id": contact.id if contact else None}
-        return Case(Reading(self._event(occurrence.trigger.value), occurrence, **ids), company, contact)
+        return Case(Reading(self._event(occurrence.trigger.value), occurrence), company, contact)
 
     def _event(self, kind: str) -> ClaimedEvent:
         return ClaimedEvent(0, "plan", kind, 0, self.now, None, b"", 0, 0)

@@ -13,6 +13,7 @@ from datetime import datetime
 from itertools import count as numbers
 from itertools import pairwise
 from time import monotonic
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -80,7 +81,8 @@ class _Carried:
 
 def _write(record: Company | Contact, change: Change) -> None:
     if change.field.startswith("fields."):
-        record.fields = {**record.fields, change.field.removeprefix("fields."): change.new}
+        own: Any = change.new
+        record.fields = {**record.fields, change.field.removeprefix("fields."): own}
     else:
         setattr(record, change.field, () if change.field == "tags" and change.new is None else change.new)
 

@@ -91,6 +91,17 @@ def read_version(connection: Connection, version: int) -> Version:
     return Version(_view(record, counts), documents)
 
 
+def version_before(connection: Connection, version: int) -> int | None:
+    """The version that was published before this one; None for the first."""
+    found = reads.rule_sets(connection, before=version, limit=1).items
+    return found[0].version if found else None
+
+
+def published_since(connection: Connection, version: int) -> list[RuleSetRecord]:
+    """The versions published after this one, oldest first; the latest 20, where there are more."""
+    return reads.rule_sets_since(connection, version)[-20:]
+
+
 def _view(record: RuleSetRecord, counts: Mapping[str, int]) -> VersionView:
     names = ("version", "created_at", "actor_kind", "actor_name", "origin", "note", "restores", "is_live")
     values: dict[str, Any] = {name: getattr(record, name) for name in names}
@@ -108,7 +119,7 @@ def _counts(connection: Connection, records: Sequence[RuleSetRecord]) -> dict[st
     unknown = names.keys() - _known_counts.keys()
     if len(_known_counts) + len(unknown) > MAX_KNOWN_COUNTS:
         _known_counts.clear()
-        unknown = names.keys()
+        unknown = set(names)
     versions = {one.version for one in records if not unknown.isdisjoint(one.digests.values())}
     texts = reads.texts_by_digest(connection, versions, unknown) if unknown else {}
     _known_counts.update({digest: _count_rules(names[digest], text) for digest, text in texts.items()})
@@ -268,7 +279,7 @@ def _based_on(connection: Connection, based_on: int | None) -> tuple[int | None,
     """The live documents, held until this transaction ends. `based_on` None means that there were none."""
     live = expect_live(connection, based_on)
     if based_on is None and live is not None:
-        raise PublishedMeanwhile(live, 0, reads.rule_sets_since(connection, 0)[-1:])
+        raise PublishedMeanwhile(live, None, [reads.rule_set(connection, live)])
     return live_documents(connection)
 
 
@@ -307,10 +318,11 @@ def keep_draft(
 ) -> RuleDraft:
     """Keep what a person has typed, published or not, right or wrong; it replaces the draft before."""
     check_name(document)
-    values = {"text": _line_ends(text), "based_on": based_on, "updated_at": now}
+    kept = RuleDraft(document, _line_ends(text), based_on, now)
+    values = {"text": kept.text, "based_on": based_on, "updated_at": now}
     statement = upsert(RuleDraftRow).values(account_id=account_id, document=document, **values)
     connection.execute(statement.on_conflict_do_update(index_elements=["account_id", "document"], set_=values))
-    return RuleDraft(document, values["text"], based_on, now)
+    return kept
 
 
 def read_draft(connection: Connection, account_id: int, document: str) -> RuleDraft | None:

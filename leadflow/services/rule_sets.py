@@ -33,11 +33,14 @@ class RulesHaveProblems(LeadflowError):
 class PublishedMeanwhile(StaleWrite):
     """Somebody has published since the version that an edit was based on; `since` has those versions, oldest first."""
 
-    def __init__(self, live_version: int | None, based_on: int, since: Collection[RuleSetRecord]) -> None:
+    def __init__(self, live_version: int | None, based_on: int | None, since: Collection[RuleSetRecord]) -> None:
         self.live_version = live_version
         self.based_on = based_on
         self.since = tuple(since)
-        told = f"The live rules are version {live_version} by now; your edit was based on version {based_on}."
+        if based_on is None:
+            told = f"The live rules are version {live_version}: say which version your edit is based on."
+        else:
+            told = f"The live rules are version {live_version} by now; your edit was based on version {based_on}."
         if self.since:
             last = self.since[-1]
             told += f" {last.actor_name} published on {last.created_at:%d %B %Y at %H:%M} UTC."

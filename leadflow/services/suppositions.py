@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
+from typing import Any
 
 from leadflow.domain.effects import Step
 from leadflow.domain.events import SaleStep, Trigger
@@ -208,7 +209,7 @@ def _described_with(
     describe: Callable[[Situation], Step], root: str, names: Mapping[str, Value]
 ) -> Callable[[Situation], Step]:
     def described(situation: Situation) -> Step:
-        said = {**names, **getattr(situation, root)}
-        return describe(replace(situation, **{root: said}))
+        said: dict[str, Any] = {root: {**names, **getattr(situation, root)}}
+        return describe(replace(situation, **said))
 
     return described

@@ -142,4 +142,4 @@ def others_drafts(connection: Connection, account_id: int, document: str) -> lis
 
 
 def _drafts() -> Select[Any]:
-    return select(RuleDraftRow.document, RuleDraftRow.text, RuleDraftRow.based_on, RuleDraftRow.updated_at)
+    return select(*(RuleDraftRow.__table__.c[name] for name in ("document", "text", "based_on", "updated_at")))

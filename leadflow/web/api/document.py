@@ -53,6 +53,7 @@ PROBLEM = {
 HEADERS = {
     "get": [("If-None-Match", "the ETag of a version at hand: 304 if it is still the present one")],
     "post": [("Idempotency-Key", "the same key and request again: the first answer again, one effect")],
+    "put": [("If-Match", "the ETag of the version that was read: 412 if another one is there by now")],
     "patch": [("If-Match", "the ETag of the version that was read: 412 if the record changed since")],
     "delete": [("If-Match", "the ETag of the version that was read: 412 if the record changed since")],
 }
@@ -136,7 +137,7 @@ def _forget_defaults_of_changes(schemas: dict[str, Any]) -> None:
 
 
 def _uri(path: str) -> str:
-    return f"{api.url_prefix}{path}".replace("<", "{").replace(">", "}")
+    return f"{api.url_prefix}{path}".replace("<path:", "<").replace("<", "{").replace(">", "}")
 
 
 def _view_schemas() -> dict[str, Any]:

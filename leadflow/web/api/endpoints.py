@@ -34,7 +34,7 @@ api = APIBlueprint("api", __name__, url_prefix="/api/v1", abp_security=[{"api_ke
 api.after_app_request(correct_allow)
 
 Handler = Callable[..., Any]
-Mode = Literal["get", "post", "patch", "delete"]
+Mode = Literal["get", "post", "put", "patch", "delete"]
 
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -50,13 +50,17 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A view with more than 200 to say. `once`: secrets, which are in no repetition of the answer."""
+    """A view with more than 200 to say. `once`: secrets, which are in no repetition of the answer.
+
+    `etag` is that of a view which has no revision of its own.
+    """
 
     view: object
     status: int = 200
     location: str | None = None
     more: dict[str, object] = field(default_factory=dict)
     once: dict[str, object] = field(default_factory=dict)
+    etag: str | None = None
 
     def without_secrets(self) -> Answer:
         """What may be kept of the answer."""
@@ -173,7 +177,9 @@ def _render(answered: Any) -> Response:
     response = Response(body, answer.status, content_type="application/json")
     if answer.location:
         response.headers["Location"] = answer.location
-    if any(hasattr(answer.view, name) for name in ("id", "key", "revision")):
+    if answer.etag is not None:
+        response.set_etag(answer.etag)
+    elif any(hasattr(answer.view, name) for name in ("id", "key", "revision")):
         response.set_etag(etag_of(answer.view))
     return response
 
