@@ -23,7 +23,7 @@ CLAUSE_EXAMPLES = {
     "any": "{any: [{company.tags: fair}, {contact.tags: fair}]}",
     "none": "{none: [{contact.tags: do-not-contact}]}",
     "segment": "{segment: open_prospect}",
-    "selection": "{selection: Spring fair}",
+    "selection": "{selection: Hot leads}",
     "event_count": "{event_count: {of: form_submitted, where: {form_type: content}, within_last: 30 days, gte: 2}}",
     "last_event": "{last_event: {of: form_submitted, by: company, older_than: 60 days}}",
     "last_change": "{last_change: {field: contact.lead_status, to: Re-nurture, older_than: 90 days}}",
