@@ -402,17 +402,23 @@ def _any_database(settings: Settings, data: Path) -> Iterator[str]:
 @reports_errors
 def rules_apply(paths: tuple[Path, ...], force: bool, data: Path) -> None:
     """Publish files as a new version of the rules, all or nothing; shows the difference to the live ones."""
-    from leadflow.services.rule_sets import live_documents, live_origin, publish
+    from leadflow.services.rule_documents import edited_here
+    from leadflow.services.rule_sets import live_documents, publish
     from leadflow.tasks.draining import utc_now
 
     documents = _read_documents(paths)
     with _connected(data) as connection:
         version, live = live_documents(connection)
         _show_difference(live, documents)
-        if live_origin(connection) == "ui" and live != documents and not force:
+        edits = edited_here(connection) if live != documents else None
+        if edits is not None and not force:
             fail(
-                "The live rules were edited in the UI; `leadflow rules pull DIR` gets them, --force overwrites them.", 1
+                f"The live rules were edited in the UI or through the API: {edits}.\n"
+                "`leadflow rules pull DIR` gets them, --force overwrites them.",
+                1,
             )
+        if edits is not None:
+            click.echo(f"Overwritten: {edits}. Version {version} keeps them.", err=True)
         new = publish(connection, _operator(), documents, origin="files", now=utc_now(), based_on=version)
     click.echo(f"No change: version {new} stays live." if new == version else f"Version {new} is live.")
 
@@ -425,6 +431,56 @@ def _show_difference(live: dict[str, str], documents: dict[str, str]) -> None:
         )
         for line in lines:
             click.secho(line, fg={"+": "green", "-": "red"}.get(line[:1]))
+
+
+@rules.command("plan")
+@paths_argument
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--samples", type=click.IntRange(0, 200), default=10, show_default=True, help="Records to show per rule.")
+@click.option("--seconds", type=click.FloatRange(0), default=60, show_default=True,
+              help="At most so long; 0 for as long as it takes. What was left out is said.")  # fmt: skip
+@data_option
+@reports_errors
+def rules_plan(paths: tuple[Path, ...], form: str, samples: int, seconds: float, data: Path) -> None:
+    """What `rules apply` of these files would do to the records as they are now; nothing is changed.
+
+    Exit status 1: the documents have problems, or the brake would stop a scheduled rule.
+    """
+    from leadflow.services.configuration import read_configuration
+    from leadflow.services.plan_rendering import render_plan_json, render_plan_text
+    from leadflow.services.processing import Desk
+    from leadflow.services.sweeps import Workbench
+
+    documents = _read_documents(paths)
+    settings, folder = _settings()
+    bench = Workbench(Desk(read_configuration(folder).sources), settings.max_changes)
+    with _connected(data) as connection:
+        plan = _plan_with_progress(connection, bench, documents, samples, seconds)
+        catalogue = bench.desk.lists.read(connection).catalogue
+    click.echo(render_plan_json(plan) if form == "json" else render_plan_text(plan, catalogue))
+    if plan.problems or any(one.brake and one.brake.is_braked for one in plan.rules):
+        raise SystemExit(1)
+
+
+def _plan_with_progress(
+    connection: Connection, bench: Any, documents: dict[str, str], samples: int, seconds: float
+) -> Any:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from leadflow.services.rule_plans import UNBOUNDED, Bounds, make_plan
+    from leadflow.tasks.draining import utc_now
+
+    bounds = Bounds(UNBOUNDED.records, seconds) if seconds else UNBOUNDED
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, disable=not sys.stderr.isatty()) as bar:
+        tasks: dict[str, Any] = {}
+
+        def show(rule: str, done: int, total: int) -> None:
+            if rule not in tasks:
+                tasks[rule] = bar.add_task(rule)
+            bar.update(tasks[rule], completed=done, total=total)
+
+        return make_plan(connection, bench, documents, utc_now(), samples=samples, bounds=bounds, on_progress=show)
 
 
 @rules.command("pull")

@@ -40,6 +40,7 @@ __all__ = ["PublishedMeanwhile", "RuleDraft", "RulesHaveProblems"]
 # Where edits come from that no file knows of.
 EDITED_HERE = ("ui", "api")
 CONTEXT_LINES = 3
+MOST_NAMED = 4
 MAX_NOTE = 500
 MAX_NAME = 200
 DEFAULT_STATUS = RuleStatus.LIVE.value
@@ -184,7 +185,7 @@ def what_apply_will_do(connection: Connection) -> str:
         if record.origin == "config":
             told += " a restart no longer takes the rules over from config/, and"
         return f"{told} {_HOW_APPLY_REFUSES}"
-    return f"{edited_here(connection)} {_AFTER_AN_EDIT}"
+    return f"Edited here, not in files: {edited_here(connection)}. {_AFTER_AN_EDIT}"
 
 
 _HOW_APPLY_REFUSES = (
@@ -198,15 +199,18 @@ _AFTER_AN_EDIT = (
 
 
 def edited_here(connection: Connection) -> str | None:
-    """Which live documents were edited here, by whom and when; None where all are as files had them."""
-    edited = {name: one for name, one in origins(connection).items() if not one.is_from_files}
+    """Which live documents were edited past the files, by whom and when; None where all are as files had them.
+
+    `lifecycle.yaml (by Anna, 3 March 2026)`
+    """
     if is_from_files(connection):
         return None
-    told = [f"{name} (by {one.actor_name}, {one.at:%d %B %Y})" for name, one in edited.items()]
+    edited = {name: one for name, one in origins(connection).items() if not one.is_from_files}
+    told = [f"{name} (by {one.actor_name}, {one.at.day} {one.at:%B %Y})" for name, one in edited.items()]
     if not told:
-        return "A document was taken out here."
-    more = f" and {len(told) - 4} more" if len(told) > 4 else ""
-    return f"Edited here, not in files: {', '.join(told[:4])}{more}."
+        return "a document was taken out"
+    more = f" and {len(told) - MOST_NAMED} more" if len(told) > MOST_NAMED else ""
+    return ", ".join(told[:MOST_NAMED]) + more
 
 
 # -- writing -----------------------------------------------------------------------------------------------------------

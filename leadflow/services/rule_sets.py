@@ -43,7 +43,7 @@ class PublishedMeanwhile(StaleWrite):
             told = f"The live rules are version {live_version} by now; your edit was based on version {based_on}."
         if self.since:
             last = self.since[-1]
-            told += f" {last.actor_name} published on {last.created_at:%d %B %Y at %H:%M} UTC."
+            told += f" {last.actor_name} published on {last.created_at.day} {last.created_at:%B %Y at %H:%M} UTC."
         super().__init__(told)
 
 

@@ -67,8 +67,8 @@ def rules(tmp_path: Path) -> Path:
 
 COMMANDS = [
     (), ("up",), ("web",), ("worker",), ("scheduler",), ("db",), ("db", "upgrade"), ("db", "check"), ("rules",),
-    ("rules", "check"), ("rules", "apply"), ("rules", "pull"), ("explain",), ("users",), ("users", "add"),
-    ("api-keys",), ("api-keys", "create"), ("doctor",),
+    ("rules", "check"), ("rules", "apply"), ("rules", "plan"), ("rules", "pull"), ("explain",), ("users",),
+    ("users", "add"), ("api-keys",), ("api-keys", "create"), ("doctor",),
 ]  # fmt: skip
 
 
@@ -323,6 +323,37 @@ def test_apply_publishes_nothing_of_a_set_with_problems(run: Run, scene: Scene, 
     assert result.exit_code == 1
     assert len(re.findall(r"bad\.yaml:\d+:\d+: error", result.output)) >= 12
     assert scene.value("SELECT live_version FROM installation") == before
+
+
+def test_plan_tells_what_apply_would_do_and_changes_nothing(run: Run, scene: Scene, rules: Path) -> None:
+    scene.make_contact("anna@nordwind.example", scene.make_company("lead"), first_name="Anna", last_name="Berg")
+    before = scene.count("rule_set")
+
+    told = run("rules", "plan", rules)
+    data = json.loads(run("rules", "plan", rules, "--format", "json", "--samples", "0").output)
+
+    assert told.exit_code == 0
+    assert "2 rules differ" not in told.output, "those that are not in the files would go"
+    for line in (
+        "tag (new): tag",
+        "1 contact would be acted on; 1 of 1 match.",
+        "Anna Berg (contact ",
+        "): Contact tags none → x",
+        "demo-request-to-mql (taken out)",
+    ):
+        assert line in told.output, told.output
+    assert {one["slug"]: one["touched"] for one in data["rules"] if one["change"] == "new"} == {"tag": 1, "other": 1}
+    assert scene.count("rule_set") == before
+
+
+def test_a_plan_of_documents_with_problems_says_these(run: Run, scene: Scene, tmp_path: Path) -> None:
+    (tmp_path / "wrong.yaml").write_text(TWELVE_MISTAKES)
+
+    result = run("rules", "plan", tmp_path)
+
+    assert result.exit_code == 1
+    assert "wrong.yaml:16:" in result.output
+    assert "did you mean 'Lead'?" in result.output
 
 
 def test_apply_does_not_overwrite_edits_of_the_ui_unless_forced(run: Run, scene: Scene, rules: Path) -> None:

@@ -63,7 +63,7 @@ def test_the_second_of_two_editors_is_told_who_was_first(scene: Scene) -> None:
         assert [(one["version"], one["by"], one["note"]) for one in problem["published_since"]] == [
             (live(scene), "admin person", "For the fair")
         ]
-        assert "admin person published on 01 March 2026" in problem["detail"]
+        assert "admin person published on 1 March 2026" in problem["detail"]
     assert "say which version your edit is based on" in unsaid["detail"]
     assert documents(scene)[NAME] == FINE
 
