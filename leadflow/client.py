@@ -191,7 +191,7 @@ class Client:
             asked["cursor"] = page["next"]
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]) -> Record:
-        sent: dict[bytes | str, bytes | str] = {**self._headers, **headers}
+        sent: dict[bytes | str, bytes | str] = dict((self._headers | dict(headers)).items())
         content = None if body is None else json.dumps(body, default=_as_json).encode()
         if content is not None:
             sent["Content-Type"] = "application/json"

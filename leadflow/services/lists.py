@@ -6,7 +6,7 @@ the new revision in its next transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -168,6 +168,30 @@ def change_lead_status(
 
 
 # Both -----------------------------------------------------------------------------------------------------------------
+
+
+def reorder_categories(connection: Connection, actor: Actor, keys: Sequence[str]) -> None:
+    """Put the categories that are not deleted into this order. Raises: StaleWrite if they are others by now."""
+    _reorder(connection, actor, CategoryRow, keys)
+
+
+def reorder_lead_statuses(connection: Connection, actor: Actor, keys: Sequence[str]) -> None:
+    """The same for lead statuses."""
+    _reorder(connection, actor, LeadStatusRow, keys)
+
+
+def _reorder(connection: Connection, actor: Actor, table: List, keys: Sequence[str]) -> None:
+    """Ranks in steps, so that the API can put something between two; deleted values keep theirs."""
+    _begin(connection, actor)
+    rows = connection.execute(select(table.key, table.rank).where(table.deleted_at.is_(None))).all()
+    ranks = {row.key: row.rank for row in rows}
+    if sorted(keys) != sorted(ranks):
+        raise StaleWrite("The list changed since it was read.")
+    for place, key in enumerate(keys, start=1):
+        if ranks[key] != place * RANK_STEP:
+            revised = {"rank": place * RANK_STEP, "revision": table.revision + 1}
+            connection.execute(update(table).where(table.key == key).values(**revised))
+    bump_revision(connection)
 
 
 def delete_category(

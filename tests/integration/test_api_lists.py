@@ -126,6 +126,10 @@ def test_the_impact_says_who_is_affected(api: Api) -> None:
         "contacts": 2,
         "company_ids": [company["id"]],
         "contact_ids": [contact["id"], alone["id"]],
+        "rules": [],
+        "selections": ["hot-leads"],
+        "becomes_active": 0,
+        "becomes_inactive": 0,
     }
     assert api.get("/lead-statuses/open/impact").json["contacts"] == 3
     problem_of(api.get("/categories/none/impact"), 404)

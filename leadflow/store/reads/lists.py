@@ -73,12 +73,6 @@ def impact_of_category(connection: Connection, key: str) -> Impact:
     return Impact(companies, contacts, company_ids, contact_ids)
 
 
-def impact_of_lead_status(connection: Connection, key: str) -> Impact:
-    """The contacts with this lead status, active or not."""
-    contacts, ids = _count_and_sample(connection, select(ContactRow.id).where(ContactRow.lead_status_key == key))
-    return Impact(0, contacts, [], ids)
-
-
 def _count_and_sample(connection: Connection, query: Select[Any]) -> tuple[int, list[int]]:
     count = connection.scalar(select(func.count()).select_from(query.subquery())) or 0
     first = connection.scalars(query.order_by(query.selected_columns[0]).limit(SAMPLE_SIZE)).all()

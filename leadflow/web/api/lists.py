@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from leadflow.services import lists
+from typing import Annotated
+
+from pydantic import Field
+
+from leadflow.services import list_impact, lists
+from leadflow.services.list_impact import Impact
 from leadflow.store import reads
+from leadflow.store.reads.views import GroupKey
 from leadflow.web.api.endpoints import Answer, Call, created, endpoint, expected_revision
 from leadflow.web.api.models import (
     CategoryChange,
@@ -12,8 +18,14 @@ from leadflow.web.api.models import (
     LeadStatusChange,
     LeadStatusCreate,
     ListQuery,
+    Query,
 )
 from leadflow.web.problems import Problem
+
+
+class ImpactQuery(Query):
+    lead_status_enabled: Annotated[bool, Field(description="as if it were changed to this")] = False
+    group: Annotated[GroupKey, Field(description="as if it were changed to this")] = "other"
 
 
 def _by_person(call: Call) -> None:
@@ -73,11 +85,13 @@ def put_back_category(call: Call, path: KeyPath) -> reads.CategoryView:
     return reads.category(call.connection, path.key)
 
 
-@endpoint("get", "/categories/<key>/impact", role="viewer", tag="Categories", view=reads.Impact)
-def show_impact_of_category(call: Call, path: KeyPath) -> reads.Impact:
-    """Say who carries a category: how many companies and contacts, and the first ids of each."""
-    reads.category(call.connection, path.key)
-    return reads.impact_of_category(call.connection, path.key)
+@endpoint("get", "/categories/<key>/impact", role="viewer", tag="Categories", view=Impact)
+def show_impact_of_category(call: Call, path: KeyPath, query: ImpactQuery) -> Impact:
+    """Say who carries a category, and which live rules and selections name it.
+
+    With `lead_status_enabled` or `group` also for how many contacts that change would switch the lead status on or off.
+    """
+    return list_impact.impact_of_category(call.connection, path.key, query.model_dump(exclude_unset=True))
 
 
 # Lead statuses --------------------------------------------------------------------------------------------------------
@@ -129,8 +143,7 @@ def put_back_lead_status(call: Call, path: KeyPath) -> reads.LeadStatusView:
     return reads.lead_status(call.connection, path.key)
 
 
-@endpoint("get", "/lead-statuses/<key>/impact", role="viewer", tag="Lead statuses", view=reads.Impact)
-def show_impact_of_lead_status(call: Call, path: KeyPath) -> reads.Impact:
-    """Say who carries a lead status, active or not: how many contacts, and the first ids."""
-    reads.lead_status(call.connection, path.key)
-    return reads.impact_of_lead_status(call.connection, path.key)
+@endpoint("get", "/lead-statuses/<key>/impact", role="viewer", tag="Lead statuses", view=Impact)
+def show_impact_of_lead_status(call: Call, path: KeyPath) -> Impact:
+    """Say who carries a lead status, active or not, and which live rules and selections name it."""
+    return list_impact.impact_of_lead_status(call.connection, path.key)
