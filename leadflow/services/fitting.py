@@ -26,6 +26,7 @@ from leadflow.store import sources as store
 from leadflow.store.inbox import ClaimedEvent
 from leadflow.store.reads import RunView
 from leadflow.store.sources import Payload
+from leadflow.store.values import to_json
 
 SHOWN_PAYLOADS = 6
 MAX_PAYLOADS = 20
@@ -54,6 +55,14 @@ class Fit:
     def values(self) -> dict[str, tuple[Value | Unreadable, str]]:
         """The fields by name: what was read, and where it stood."""
         return {one.field.path: (one.value, one.place) for one in self.explained.fields}
+
+    def fields_as_json(self) -> dict[str, dict[str, Any]]:
+        """The same for programs: `value` or, where it cannot be read, `error`; and `place`."""
+        return {path: {**_said(value), "place": place or None} for path, (value, place) in self.values().items()}
+
+
+def _said(value: Value | Unreadable) -> dict[str, Any]:
+    return {"error": value.reason} if isinstance(value, Unreadable) else {"value": to_json(value)}
 
 
 @dataclass(frozen=True, slots=True)

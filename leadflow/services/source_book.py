@@ -14,7 +14,7 @@ from leadflow.errors import InvalidRequest
 from leadflow.outbound.sealing import Seals, UnreadableSeal
 from leadflow.sources.definitions import read_definition, secrets_in, source_of
 from leadflow.sources.model import Source
-from leadflow.store.sources import StoredSource, revision_of_lists, stored_sources
+from leadflow.store.sources import StoredSource, reseal_source, revision_of_lists, stored_sources
 
 SWITCHED_OFF = "The source '{}' is switched off. Switch it on, then try its held events again."
 UNREADABLE = "The definition of the source '{}' cannot be read. Save it again, then try its held events again."
@@ -113,3 +113,17 @@ def seal_secrets(name: str, secrets: list[KeptSecret], seals: Seals) -> bytes | 
         for one in secrets
     ]
     return seals.seal(json.dumps(kept), place_of(name)) if kept else None
+
+
+def reseal_sources(connection: Connection, seals: Seals) -> list[str]:
+    """Put every source's secrets under the present key, so that the former keys can go; those that no key opens."""
+    unreadable = []
+    for one in stored_sources(connection):
+        if one.sealed is None or seals.is_newest(one.sealed):
+            continue
+        try:
+            place = place_of(one.name)
+            reseal_source(connection, one.name, one.sealed, seals.seal(seals.open(one.sealed, place), place))
+        except UnreadableSeal:
+            unreadable.append(one.name)
+    return unreadable

@@ -20,7 +20,7 @@ from leadflow.services.processing import Desk, process_events
 from leadflow.services.readings import RECORDS_SOURCE, SALES_SOURCE
 from leadflow.services.resuming import WAITS_SOURCE
 from leadflow.services.source_book import KeptSecret, SourceBook, open_secrets, seal_secrets
-from leadflow.sources.definitions import Definition, definition_of, read_definition, secret_variable
+from leadflow.sources.definitions import Definition, definition_of, read_definition
 from leadflow.sources.deliveries import NotGenuine, signing_key, verify
 from leadflow.sources.mapping import ALIASES
 from leadflow.sources.model import Source
@@ -147,7 +147,8 @@ def create_source(
     Raises: InvalidRequest, Conflict.
     """
     name = str(sent.get("name", ""))
-    document = {"source": name, **{key: value for key, value in sent.items() if key not in ("name", "is_enabled")}}
+    said = {key: value for key, value in sent.items() if key not in ("name", "is_enabled")}
+    document = {"source": name, **{key: value for key, value in said.items() if not _is_reset(key, said)}}
     definition = _checked(lists, document)
     if name in RESERVED:
         raise InvalidRequest([Fault("name", f"'{name}' is a name that leadflow uses itself; choose another")])
@@ -397,8 +398,3 @@ def _test_headers(source: Source, body: bytes, now: datetime) -> dict[str, str]:
     named = {source.delivery_id_headers[0]: identity} if source.delivery_id_headers else {}
     secrets = source.verification.secrets[:1] if source.is_verified else ()
     return {**named, **signed_headers(secrets, identity, now, body)} if secrets else named
-
-
-def variable_of(name: str) -> str:
-    """The environment variable that gives a source its secrets."""
-    return secret_variable(name)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
 
 from leadflow.errors import Conflict
 from leadflow.store.tables import EventRow, Installation, SourceRow
@@ -56,12 +57,10 @@ def stored_source(connection: Connection, name: str, *, to_change: bool = False)
 
 
 def add_source(connection: Connection, values: Mapping[str, Any], now: datetime) -> None:
-    """Raises: Conflict if somebody else made it at this moment."""
+    """Raises: Conflict if there is one of this name, also where somebody else made it at this moment."""
     statement = insert(SourceRow).values(**values, created_at=now, updated_at=now)
-    taken = select(SourceRow.name).where(SourceRow.name == values["name"])
-    if connection.scalar(taken) is not None:
+    if connection.execute(statement.on_conflict_do_nothing()).rowcount == 0:
         raise Conflict(f"There is a source '{values['name']}' already.")
-    connection.execute(statement)
 
 
 def write_source(connection: Connection, name: str, values: Mapping[str, Any], now: datetime) -> None:

@@ -25,6 +25,7 @@ from leadflow.outbound.sealing import Seals
 from leadflow.outbound.webhooks import WebhookCaller
 from leadflow.services.outbound_endpoints import Outside, reseal_all
 from leadflow.services.outbox import Carriers, Parcel, deliver, park_overdue, settle, take_parcels
+from leadflow.services.source_book import reseal_sources
 from leadflow.settings import Settings
 from leadflow.store.engine import make_engine
 from leadflow.store.outbox import due_endpoints
@@ -222,9 +223,11 @@ def renew_seals(engine: Engine, seals: Seals) -> None:
     """Put all secrets under the present key; a name whose key is missing is logged, and its messages say so."""
     try:
         with engine.begin() as connection:
-            unreadable = reseal_all(connection, seals)
+            unreadable, sources = reseal_all(connection, seals), reseal_sources(connection, seals)
     except Exception as error:  # noqa: BLE001 - the database may be away; the next process tries again
         log.warning("seals_not_renewed", error=f"{type(error).__name__}: {error}"[:300])
         return
     if unreadable:
         log.error("secrets_unreadable", endpoints=unreadable)
+    if sources:
+        log.error("secrets_unreadable", sources=sources)

@@ -56,8 +56,8 @@ def make_blueprint(config: WebConfig) -> Blueprint:
     def receive(source: str) -> Response:
         if fault := request.environ.get(FAULT):
             raise fault
-        watch.look()  # what the lane refused is refused by what holds now
-        known = _find_source(config, watch, source)
+        # What the lane refused is refused by what holds now, not by what was known a moment ago.
+        known = _require_source(config, source, watch.find_now(source))
         body = request.get_data(cache=False)
         headers = {name.lower(): value for name, value in request.headers}
         try:
@@ -113,7 +113,8 @@ class Lane:
         if int(length) > MAX_BODY_BYTES:
             return None
         try:
-            source = _find_source(self._config, self._watch, path.removeprefix(PREFIX))
+            name = path.removeprefix(PREFIX)
+            source = _require_source(self._config, name, self._watch.find(name))
             body = environ["wsgi.input"].read(int(length))
             environ["wsgi.input"] = BytesIO(body)
             if len(body) == int(length):
@@ -137,8 +138,8 @@ def _take(
     return prepare_arrival(source, headers, content_type, body, now)
 
 
-def _find_source(config: WebConfig, watch: SourceWatch, name: str) -> Source:
-    source = watch.find(name)
+def _require_source(config: WebConfig, name: str, source: Source | None) -> Source:
+    """Raises: Problem 404 without a source, 401 if it may not be heard here."""
     if source is None:
         raise Problem(404, f"There is no source '{name}'.")
     try:

@@ -18,9 +18,6 @@ from leadflow.sources.model import Source
 FRESH_SECONDS = 0.5
 OLD_SECONDS = 1.0
 
-# Refused deliveries make sure that what refused them is true; so often at most.
-AGAIN_SECONDS = 0.05
-
 log = structlog.get_logger(__name__)
 
 
@@ -36,21 +33,31 @@ class SourceWatch:
         self._is_well = False
 
     def find(self, name: str) -> Source | None:
-        """The source of this name; None only if there is none for certain.
+        """The source of this name, as far as is known without asking.
 
-        Raises: ServiceUnavailable if that cannot be told now.
+        Raises: ServiceUnavailable if the sources were never read.
         """
         self._keep_young()
+        return self._book.get(name)
+
+    def find_now(self, name: str) -> Source | None:
+        """The source of this name as it is at this moment; None only if there is none for certain.
+
+        Raises: ServiceUnavailable if that cannot be told.
+        """
+        is_well = self.look()
         source = self._book.get(name)
-        if source is None and not self.look():
+        if not self._has_read or (source is None and not is_well):
             raise ServiceUnavailable("The database does not answer, so nobody knows this source now.")
-        return source or self._book.get(name)
+        return source
 
     def look(self) -> bool:
-        """Ask the database now, unless somebody has just done so; whether it answered."""
+        """Ask the database, unless somebody else asks from now on; whether it answered."""
+        wanted_at = time.monotonic()
         with self._lock:
-            if time.monotonic() - self._looked_at < AGAIN_SECONDS:
+            if self._looked_at >= wanted_at:
                 return self._is_well
+            self._looked_at = time.monotonic()
             try:
                 with self._engine.connect() as connection:
                     self._book.read(connection)
@@ -58,7 +65,6 @@ class SourceWatch:
             except SQLAlchemyError as error:  # what is known goes on to serve
                 self._is_well = False
                 log.warning("sources_not_read", error=type(error).__name__)
-            self._looked_at = time.monotonic()
             return self._is_well
 
     def _keep_young(self) -> None:
@@ -68,5 +74,5 @@ class SourceWatch:
         elif age >= FRESH_SECONDS and not self._lock.locked():
             threading.Thread(target=self.look, name="sources", daemon=True).start()
         if not self._has_read:
-            # The files alone do not say which source was switched off or has another secret.
+            # The files alone do not say which source has another secret by now.
             raise ServiceUnavailable("The database does not answer.")

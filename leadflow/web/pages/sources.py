@@ -244,11 +244,12 @@ def place_of(source: Source, name: str) -> str:
 
 
 def _put(document: dict[str, Any], steps: list[str], value: str) -> None:
+    node: Any = document
     for step in steps[:-1]:
-        document = document.setdefault(step, {})
-        if not isinstance(document, dict):
+        node = node.setdefault(step, {})
+        if not isinstance(node, dict):
             return
-    document[steps[-1]] = value
+    node[steps[-1]] = value
 
 
 def _change(name: str, change: Callable[[Connection], str]) -> Any:
@@ -273,15 +274,15 @@ def _save_settings(connection: Connection, name: str) -> str:
     patch |= {member: _pairs(_sent(member)) for member in ("constants", "form_types", "events")}
     lists, revision = desk.lists(connection), desk.sent_revision()
     stories.change_source(connection, _book(), lists, name, patch, caller, desk.now(), revision)
-    return _("Saved. Deliveries from now on are read so.")
+    return str(_("Saved. Deliveries from now on are read so."))
 
 
 def _switch(connection: Connection, name: str, *, is_enabled: bool) -> str:
     caller, lists = current_caller().name, desk.lists(connection)
     stories.change_source(connection, _book(), lists, name, {"is_enabled": is_enabled}, caller, desk.now())
     if is_enabled:
-        return _("%(name)s is switched on.", name=name)
-    return _("%(name)s is switched off. What it sends is stored and held, and nothing is lost.", name=name)
+        return str(_("%(name)s is switched on.", name=name))
+    return str(_("%(name)s is switched off. What it sends is stored and held, and nothing is lost.", name=name))
 
 
 def _add_secret(name: str) -> Any:
@@ -301,14 +302,14 @@ def _add_secret(name: str) -> Any:
 
 def _remove_secret(connection: Connection, name: str, secret_id: str) -> str:
     stories.remove_secret(connection, _book(), name, secret_id, current_caller().name, desk.now())
-    return _("The secret is gone: what it signs is refused from now on.")
+    return str(_("The secret is gone: what it signs is refused from now on."))
 
 
 def _remove(connection: Connection, name: str) -> str:
     view = stories.remove_source(connection, _book(), name, desk.sent_revision())
     if view.origin == "changed":
-        return _("%(name)s is again what its file says.", name=name)
-    return _("%(name)s is deleted. Its events stay; what still comes to its address is refused.", name=name)
+        return str(_("%(name)s is again what its file says.", name=name))
+    return str(_("%(name)s is deleted. Its events stay; what still comes to its address is refused.", name=name))
 
 
 # -- a test ------------------------------------------------------------------------------------------------------------
