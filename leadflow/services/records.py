@@ -39,7 +39,7 @@ def create_company(connection: Connection, actor: Actor, sent: Mapping[str, Any]
 
     Raises: InvalidRequest; Conflict if the domain is taken; Refused if automation may not begin at the category.
     """
-    lists, records = _open(connection, actor, now)
+    lists, records = open_records(connection, actor, now)
     draft = read_company_draft(lists, sent)
     _require_free_domain(connection, draft.get("domain"))
     category = draft.get("category")
@@ -63,7 +63,7 @@ def change_company(
 
     Raises: NotFound, StaleWrite, InvalidRequest, Conflict, Refused with the guard's reason.
     """
-    lists, records = _open(connection, actor, now)
+    lists, records = open_records(connection, actor, now)
     draft = read_company_draft(lists, sent)
     company = _hold_company(connection, lists, records, company_id)
     _require_revision(connection, "company", company_id, expected_revision)
@@ -92,7 +92,7 @@ def create_contact(connection: Connection, actor: Actor, sent: Mapping[str, Any]
 
     Raises: InvalidRequest; Conflict if the address is taken; Refused with the reason.
     """
-    lists, records = _open(connection, actor, now)
+    lists, records = open_records(connection, actor, now)
     draft = read_contact_draft(lists, sent)
     _require_free_email(connection, draft.get("email"))
     if draft.get("company_id") is not None:
@@ -124,7 +124,7 @@ def change_contact(
 
     Raises: NotFound, StaleWrite, InvalidRequest, Conflict, Refused with the reason.
     """
-    lists, records = _open(connection, actor, now)
+    lists, records = open_records(connection, actor, now)
     draft = read_contact_draft(lists, sent)
     contact = _hold_contact(connection, lists, records, contact_id, draft.get("company_id"))
     _require_revision(connection, "contact", contact_id, expected_revision)
@@ -177,7 +177,8 @@ def _change_common(records: Records, entity: str, record: Company | Contact, dra
 # -- what every write shares -------------------------------------------------------------------------------------------
 
 
-def _open(connection: Connection, actor: Actor, now: datetime) -> tuple[Lists, Records]:
+def open_records(connection: Connection, actor: Actor, now: datetime) -> tuple[Lists, Records]:
+    """The lists as they stay until the end of the transaction, and nothing held yet; the guard knows who writes."""
     share_lists(connection)
     if not actor.is_automation:
         name_actor(connection, "person")
@@ -257,7 +258,21 @@ def _write(
     contact: Contact | None,
 ) -> None:
     """Write the record, and an event for the rules that listen to what happened to it."""
-    own = [one for one in records.changes if one.entity == entity]
+    announce(connection, records, trigger, entity, company, contact)
+    write_records(connection, records)
+
+
+def announce(
+    connection: Connection,
+    records: Records,
+    trigger: Trigger,
+    entity: str,
+    company: Company | None,
+    contact: Contact | None,
+) -> None:
+    """Store an event for the rules that listen to what happened to this company, or to this contact."""
+    record = company if entity == "company" else contact
+    own = [one for one in records.changes if one.entity == entity and record and one.entity_id == record.id]
     paths = [one.path for one in own] if trigger is Trigger.RECORD_CHANGED else [entity]
     if paths and listens_to(connection, trigger, paths):
         changes = {one.path: [to_json(one.old), to_json(one.new)] for one in own}
@@ -270,4 +285,3 @@ def _write(
         at_company = (company.id, company.domain) if company else None
         at_contact = (contact.id, contact.email) if contact else None
         store_own_event(connection, RECORDS_SOURCE, trigger, event, at_company, at_contact, records.now)
-    write_records(connection, records)

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, String, and_, func, select, union
 
 from leadflow.domain.fields import Field
+from leadflow.domain.lifecycle import Lifecycle
 from leadflow.rules.conditions import Condition
 from leadflow.store.conditions import Subject, render, rows_for
 from leadflow.store.conditions.fields import among, compared_of_record
@@ -45,6 +46,30 @@ def is_lead(enabled: Collection[str], status: str | None = None) -> ColumnElemen
     """The contact's lead status is active, under one of the `enabled` categories; with `status`, it is that one."""
     active = among(effective_category(), enabled, String())
     return active if status is None else and_(active, ContactRow.lead_status_key == status)
+
+
+@dataclass(frozen=True, slots=True)
+class QuickFilters:
+    """What stands beside the criteria of a list: the beginning of a name, a category (`none`: without), a lead status.
+
+    `status` may be `active`: all leads.
+    """
+
+    q: str = ""
+    category: str = ""
+    status: str = ""
+
+    def narrowing(self, subject: Subject, lifecycle: Lifecycle) -> tuple[ColumnElement[bool], ...]:
+        """The same as SQL."""
+        found = []
+        if self.q:
+            found.append(begins_with(subject, self.q))
+        if self.category:
+            found.append(has_category(subject, None if self.category == "none" else self.category))
+        if self.status and subject == "contact":
+            enabled = [key for key in lifecycle.categories if lifecycle.is_lead_status_active(key)]
+            found.append(is_lead(enabled, None if self.status == "active" else self.status))
+        return tuple(found)
 
 
 def is_among_newest(connection: Connection, subject: Subject, count: int) -> ColumnElement[bool]:

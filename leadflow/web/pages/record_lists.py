@@ -18,12 +18,11 @@ from leadflow.services.searches import ROOTS, Search, read_search
 from leadflow.store.conditions import Subject, render
 from leadflow.store.lists import Lists
 from leadflow.store.record_lists import (
+    QuickFilters,
     begins_with,
     belongs_to,
     count_groups,
-    has_category,
     is_among_newest,
-    is_lead,
 )
 from leadflow.store.searches import Order, Place, Walk, Window, place_as_json, place_from_json
 from leadflow.web.auth import requires
@@ -243,15 +242,7 @@ def groupable(lists: Lists, subject: Subject) -> dict[str, str]:
 
 def narrowing_of(lists: Lists, asked: Asked) -> tuple[ColumnElement[bool], ...]:
     """The quick filters as SQL."""
-    narrowing = []
-    if asked.q:
-        narrowing.append(begins_with(asked.subject, asked.q))
-    if asked.category:
-        narrowing.append(has_category(asked.subject, None if asked.category == "none" else asked.category))
-    if asked.status and asked.subject == "contact":
-        enabled = [key for key in lists.lifecycle.categories if lists.lifecycle.is_lead_status_active(key)]
-        narrowing.append(is_lead(enabled, None if asked.status == "active" else asked.status))
-    return tuple(narrowing)
+    return QuickFilters(asked.q, asked.category, asked.status).narrowing(asked.subject, lists.lifecycle)
 
 
 # What is shown --------------------------------------------------------------------------------------------------------
