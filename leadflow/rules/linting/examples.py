@@ -53,14 +53,14 @@ class Example:
 def find_example(algebra: Algebra, cases: Cases, holds: Callable[[Situation], bool]) -> Example | None:
     """A situation in one of the cases that `holds`; None where none is found."""
     for case in islice(cases.possible(algebra.now), MAX_TRIED):
-        for now in _nows(case, algebra.now):
+        for now in moments_for(case, algebra.now):
             example = _Maker(algebra, case, now).make()
             if example is not None and holds(example.situation):
                 return example
     return None
 
 
-def _nows(case: Case, now: datetime) -> Iterator[datetime]:
+def moments_for(case: Case, now: datetime) -> Iterator[datetime]:
     """Moments of asking at which the case can be: now, if it is one; first ones of later days, if days matter."""
     nows = case.possible_nows(now)
     hours = {key: domain.values for key, domain in case.domains.items() if isinstance(key, HoursKey)}
@@ -269,6 +269,11 @@ class _Maker:
             if field is not None:
                 shown[path] = as_text(field, self._now.tzinfo)(value) or "blank"  # type: ignore[arg-type]
         return shown
+
+
+def event_like(algebra: Algebra, where: Condition | None, now: datetime) -> dict[str, Any]:
+    """The own fields of an event that is one of those meant by `where`. Raises: NothingFound."""
+    return _Maker(algebra, Case({}), now)._event_fields(where)
 
 
 def excluding(values: Values, value: Any) -> Values:
