@@ -181,7 +181,8 @@ def _ranked(found: Iterable[DayNumber], span: DateRange) -> list[Row]:
     rows: dict[str | None, Row] = {}
     empty = (0,) * len(span.points)
     for one in found:
-        row = rows.get(one.key) or Row(one.key, one.label or "none", 0, 0, points=empty)
+        row = rows.get(one.key) or Row(one.key, one.label or "not known", 0, 0, points=empty)
+        row = replace(row, label=max(row.label, one.label or row.label))  # of several spellings always the same
         if one.day < span.first:
             rows[one.key] = replace(row, before=(row.before or 0) + one.number)
             continue

@@ -165,16 +165,19 @@ _MEDIAN = text(
 
 @dataclass(frozen=True, slots=True)
 class MoveFilter:
-    """Which moves of companies: by a rule, in a span."""
+    """Which moves of companies: in a span, by a rule; `is_by_rule`: by any."""
 
     start: datetime
     end: datetime
     rule: str | None = None
+    is_by_rule: bool = False
 
     @property
     def holds(self) -> list[ColumnElement[bool]]:
         parts = [_IS_MOVE, _change.at >= self.start, _change.at < self.end]
-        return parts if self.rule is None else [*parts, _change.rule == self.rule]
+        if self.rule is not None:
+            return [*parts, _change.rule == self.rule]
+        return [*parts, _change.rule.is_not(None)] if self.is_by_rule else parts
 
 
 def moves(connection: Connection, wanted: MoveFilter, after: int | None, limit: int) -> Page[ChangeView]:
@@ -201,7 +204,7 @@ def new_leads(connection: Connection, span: Span, by: str, zone: tzinfo) -> list
     key, said = table.c[f"first_touch_{by}_norm"], table.c[f"first_touch_{by}"]
     day = _day_of(table.c.created_at, zone)
     query = (
-        select(day, key.label("key"), func.min(said).label("label"), func.count().label("number"))
+        select(day, key.label("key"), func.max(said).label("label"), func.count().label("number"))
         .where(table.c.created_at >= span.before, table.c.created_at < span.end, table.c.lead_status_key.is_not(None))
         .group_by(day, key)
     )
