@@ -15,7 +15,6 @@ from leadflow.rules.conditions import Condition
 from leadflow.rules.model import Rule
 from leadflow.services import selections as stories
 from leadflow.services.rule_sets import live_documents
-from leadflow.services.searches import read_search
 from leadflow.store import page_reads, reads
 from leadflow.store.conditions import Subject
 from leadflow.store.lists import Lists
@@ -26,24 +25,17 @@ from leadflow.store.reads.selections import (
     selection,
     selections_by_title,
 )
-from leadflow.store.searches import Count, count_found, estimate_found, find_page
+from leadflow.store.searches import Count, count_found, find_page
 from leadflow.web.auth import current_caller, requires
 from leadflow.web.config import web_config
-from leadflow.web.pages.record_exports import csv_of_records
 from leadflow.web.pages import criteria, desk, rulebook
+from leadflow.web.pages.record_exports import csv_of_records
 from leadflow.web.pages.rule_words import Part, condition_parts
+from leadflow.web.pages.selection_sizes import combination, read_meaning, size_of
 
 SECTION = "selections"
 SHOWN_MEMBERS = 12
 SHOWN_FOUND = 8
-
-
-@dataclass(frozen=True)
-class Meaning:
-    """What a selection asks for, as a search has read it; `problem` says why it cannot be."""
-
-    condition: Condition | None = None
-    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,19 +49,6 @@ class Use:
     @property
     def is_none(self) -> bool:
         return not (self.rules or self.selections or self.dashboards)
-
-
-@dataclass(frozen=True)
-class Region:
-    """A part of two selections: how many there are, its condition, where its records are listed."""
-
-    part: str
-    title: str
-    count: Count
-    where: dict[str, Any]
-    url: str
-    save_url: str
-    freeze_url: str
 
 
 def register(pages: Blueprint) -> None:
@@ -95,14 +74,14 @@ def _register_looks(pages: Blueprint) -> None:
     @requires("viewer")
     def combine_selections() -> Any:
         with desk.reading() as connection:
-            return desk.show(connection, "selection_combine.html", SECTION, **_combination(connection))
+            return desk.show(connection, "selection_combine.html", SECTION, **combination(connection))
 
     @pages.get("/selections/<int:selection_id>/export.csv")
     @requires("viewer")
     def export_selection(selection_id: int) -> Any:
         with desk.reading() as connection:
             meant = selection(connection, desk.expected_id(selection_id))
-            condition = _meaning(connection, meant.subject, {"selection": meant.slug}).condition
+            condition = read_meaning(connection, meant.subject, {"selection": meant.slug}).condition
         return csv_of_records(meant.subject, condition, desk.now(), meant.slug)
 
 
@@ -146,23 +125,6 @@ def _register_members(pages: Blueprint) -> None:
 # The list and one of them ---------------------------------------------------------------------------------------------
 
 
-def _meaning(connection: Connection, subject: Subject, where: Any | None) -> Meaning:
-    try:
-        return Meaning(read_search(connection, web_config().searches, subject, where, None).condition)
-    except InvalidRequest as refusal:
-        return Meaning(problem=criteria.sentences_of(refusal))
-
-
-def _size(connection: Connection, one: SelectionView) -> Count | None:
-    """How many records the selection has, soon; None if it cannot be read."""
-    meaning = _meaning(connection, one.subject, {"selection": one.slug})
-    if meaning.problem:
-        return None
-    now = desk.now()
-    key = ("selection", one.id, one.revision)
-    return desk.kept(key, connection, lambda again: estimate_found(again, one.subject, meaning.condition, now))
-
-
 def _exact_size(connection: Connection, one: SelectionView, condition: Condition | None) -> Count:
     return Count(count_found(connection, one.subject, condition, desk.now()))
 
@@ -191,7 +153,7 @@ def _overview(connection: Connection) -> dict[str, Any]:
         "items": shown,
         "asked_subject": asked,
         "total": len(every),
-        "sizes": {one.id: _size(connection, one) for one in shown},
+        "sizes": {one.id: size_of(connection, one) for one in shown},
         "uses": _uses(connection, desk.lists(connection)),
     }
 
@@ -204,7 +166,7 @@ def _page_of(selection_id: int, refusal: str = "", code: int = 200) -> Any:
 
 def _values_of(connection: Connection, one: SelectionView) -> dict[str, Any]:
     where = {"selection": one.slug}
-    meaning = _meaning(connection, one.subject, where)
+    meaning = read_meaning(connection, one.subject, where)
     exact = desk.asked("exact") == "1" and not meaning.problem
     members = [] if meaning.problem else _members(connection, one.subject, meaning.condition)
     lists = desk.lists(connection)
@@ -213,7 +175,7 @@ def _values_of(connection: Connection, one: SelectionView) -> dict[str, Any]:
         "problem": meaning.problem,
         "condition_lines": _criteria_words(connection, one, lists),
         "frozen_where": criteria.compact(where),
-        "size": _exact_size(connection, one, meaning.condition) if exact else _size(connection, one),
+        "size": _exact_size(connection, one, meaning.condition) if exact else size_of(connection, one),
         "is_exact": exact,
         "members": members,
         "records_url": criteria.records_url(one.subject, where),
@@ -231,7 +193,7 @@ def _may_combine(one: SelectionView, other: SelectionView) -> bool:
 def _criteria_words(connection: Connection, one: SelectionView, lists: Lists) -> tuple[Part, ...]:
     if one.where is None:
         return ()
-    return condition_parts(_meaning(connection, one.subject, one.where).condition, lists)
+    return condition_parts(read_meaning(connection, one.subject, one.where).condition, lists)
 
 
 def _members(connection: Connection, subject: Subject, condition: Condition | None) -> list[Any]:
@@ -394,60 +356,3 @@ def _said(changed: stories.MembersChanged, title: str) -> str:
     if changed.removed:
         return str(_("No longer in “%(title)s”.", title=title))
     return str(_("Nothing to do: “%(title)s” was so already.", title=title))
-
-
-# Two of them ----------------------------------------------------------------------------------------------------------
-
-
-def _combination(connection: Connection) -> dict[str, Any]:
-    every = selections_by_title(connection)
-    one, other = (_named(every, desk.asked(name)) for name in ("one", "two"))
-    values: dict[str, Any] = {"every": every, "one": one, "two": other, "regions": {}, "refusal": "", "total": None}
-    if one is None or other is None:
-        return values
-    if one.id == other.id:
-        return values | {"refusal": _("Pick two different selections.")}
-    if one.subject != other.subject:
-        return values | {"refusal": _("Two selections of companies, or two of contacts, can be combined.")}
-    values["is_exact"] = desk.asked("exact") == "1"
-    try:
-        return values | {"regions": _regions(connection, one, other, values["is_exact"])}
-    except InvalidRequest as refusal:
-        return values | {"refusal": criteria.sentences_of(refusal)}
-
-
-def _named(every: Sequence[SelectionView], slug: str) -> SelectionView | None:
-    return next((one for one in every if one.slug == slug), None)
-
-
-def _regions(connection: Connection, one: SelectionView, other: SelectionView, is_exact: bool) -> dict[str, Region]:
-    titles = {
-        "first": _("Only in “%(one)s”", one=one.title),
-        "both": _("In both"),
-        "second": _("Only in “%(two)s”", two=other.title),
-        "all": _("All together"),
-    }
-    names = {
-        "first": _("%(one)s without %(two)s", one=one.title, two=other.title),
-        "both": _("%(one)s and %(two)s", one=one.title, two=other.title),
-        "second": _("%(two)s without %(one)s", one=one.title, two=other.title),
-        "all": _("%(one)s or %(two)s", one=one.title, two=other.title),
-    }
-    parts: Sequence[stories.Part] = ("first", "both", "second", "all")
-    found: dict[str, Region] = {}
-    for part in parts:
-        where = stories.combined(one, other, part)
-        search = read_search(connection, web_config().searches, one.subject, where, None)
-        asked = (connection, one.subject, search.condition, desk.now())
-        count = Count(count_found(*asked)) if is_exact else estimate_found(*asked)
-        new = {"subject": one.subject, "where": criteria.compact(where), "title": names[part][:200]}
-        found[part] = Region(
-            part,
-            titles[part],
-            count,
-            where,
-            criteria.records_url(one.subject, where),
-            url_for("pages.new_selection", **new),
-            url_for("pages.new_selection", kind="static", **new),
-        )
-    return found
