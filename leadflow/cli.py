@@ -653,13 +653,18 @@ def _show_rehearsal(rehearsal: Any) -> None:
 def explain(
     company: str | None, contact: str | None, event: int | None, rule: str | None, limit: int, data: Path
 ) -> None:
-    """Why rules did or did not act on a company, a contact or an event."""
+    """Why rules did or did not act on a company, a contact or an event.
+
+    With --rule and a company or contact also what that rule would do now, and what is missing if it would not act.
+    """
     from leadflow.services.explain import explain_event
     from leadflow.store import reads
 
     if [company, contact, event].count(None) != 2:
         fail("Name one of --company, --contact and --event.")
     with _connected(data) as connection:
+        if event is None and rule is not None:
+            _explain_rule(connection, rule, _company_id(connection, company), _contact_id(connection, contact))
         if event is not None:
             found = [reads.event(connection, event)]
         else:
@@ -671,6 +676,21 @@ def explain(
             click.echo("\n".join(explain_event(one, rule)))
         if not found:
             click.echo("No event is known of it.")
+
+
+def _explain_rule(connection: Connection, rule: str, company_id: int | None, contact_id: int | None) -> None:
+    """What the rule would do for the record if its trigger occurred now."""
+    from leadflow.rules.parsing import parse_documents
+    from leadflow.services.explanation_lines import explanation_lines
+    from leadflow.services.explanations import explain_live_rule
+    from leadflow.services.rule_sets import live_documents
+    from leadflow.store.lists import read_lists
+    from leadflow.tasks.draining import utc_now
+
+    lists = read_lists(connection)
+    rule_set = parse_documents(live_documents(connection)[1], lists.catalogue, with_tests=False).rule_set
+    found = explain_live_rule(connection, lists, rule_set, rule, company_id, contact_id, utc_now())
+    click.echo("\n".join(explanation_lines(found)))
 
 
 def _company_id(connection: Connection, text: str | None) -> int | None:

@@ -48,10 +48,11 @@ def _explain_run(run: RunView) -> Iterator[str]:
     if run.guard:
         yield f"    {run.guard}"
     for change in run.changes:
-        yield f"    → {_change(change)}"
+        yield f"    → {change_words(change)}"
 
 
-def _change(change: Mapping[str, Any]) -> str:
+def change_words(change: Mapping[str, Any]) -> str:
+    """What a run changes, old and new, or the task or message it makes."""
     if change["entity"] in ("task", "message"):
         return f"{change['entity']} “{change['new']}”"
     return (
