@@ -214,6 +214,22 @@ def test_a_selection_that_a_live_rule_asks_for_can_neither_be_deleted_nor_rename
     assert scene.call("PATCH", f"/selections/{fair['id']}", {"title": "Autumn fair"}).status_code == 200
 
 
+def test_a_scheduled_rule_asks_for_members_in_sql_and_traces_them(scene: Scene) -> None:
+    fair = make(scene, "Spring fair", kind="static")
+    document = RULE.replace("{form_submitted: any}", "{schedule: {every: day, for_each: contact}}")
+    publish_rule(scene, document.rstrip() + "\n    limit: {once_per: contact}\n")
+    ids = companies(scene, Nord="lead", Quay="lead")
+    scene.post(f"/selections/{fair['id']}/members", {"add": [ids["Nord"]]})
+    for name, company_id in (*ids.items(), ("nobody", None)):
+        scene.post("/contacts", {"email": f"anna@{name.casefold()}.example", "company_id": company_id})
+
+    answer = scene.post("/sweeps", {"rule": "invite", "dry_run": True}).json
+
+    assert (answer["matching"], [one["records"] for one in answer["funnel"]]) == (1, [3, 1, 1])
+    assert [one["what"] for one in answer["funnel"]][:2] == ["contacts", "selection Spring fair"]
+    assert len(answer["samples"]) == 1
+
+
 # Many, and those that come along --------------------------------------------------------------------------------------
 
 
