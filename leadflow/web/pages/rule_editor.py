@@ -142,7 +142,7 @@ def _show(connection: Connection, sheet: Sheet, panel: str, code: int = 200, /, 
         "can_explain": "pages.rule_explain" in current_app.view_functions,
         "can_fill_form": "pages.rule_form" in current_app.view_functions,
         "note": request.form.get("note", ""),
-        "unseen": rule_trials.unseen,
+        **_helpers(lines),
     }
     return desk.show(connection, "rule_editor.html", "rules", code, **{**values, **more})
 
@@ -177,8 +177,15 @@ def _try(name: str, panel: str, look: Callable[[Connection, Sheet], dict[str, An
         found = look(connection, sheet)
         if not _wants_fragment():
             return _show(connection, sheet, panel, **found)
-        values = {"sheet": sheet, "lists": desk.lists(connection), "unseen": rule_trials.unseen, **found}
+        helpers = _helpers(rule_checks.rule_lines(sheet))
+        values = {"sheet": sheet, "lists": desk.lists(connection), **helpers, **found}
         return render_template(f"parts/rule_{panel}.html", **values)
+
+
+def _helpers(lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the panel of tests needs beside its results."""
+    titles = {one["slug"]: one["title"] for one in lines}
+    return {"unseen": rule_trials.unseen, "ordered": rule_trials.in_order_of_need, "titles": titles}
 
 
 def _tests(connection: Connection, sheet: Sheet) -> dict[str, Any]:
@@ -222,7 +229,7 @@ def _begin(name: str, template: str) -> Any:
 
 def _name_refusal(name: str, live: dict[str, str]) -> str:
     if name in live:
-        return _("There is a document “%(name)s” already. Edit that one, or choose another name.", name=name)
+        return str(_("There is a document “%(name)s” already. Edit that one, or choose another name.", name=name))
     try:
         rule_documents.check_name(name)
     except InvalidRequest as reason:

@@ -9,7 +9,6 @@ from typing import Any
 from flask_babel import gettext as _
 from sqlalchemy import Connection
 
-from leadflow.domain.fields import Catalogue
 from leadflow.rules.conditions import leaves_of
 from leadflow.rules.parsing import ParsedRules, parse_documents
 from leadflow.rules.problems import Problem
@@ -70,6 +69,11 @@ def unseen(rule: TestedRuleView) -> list[tuple[ClauseSeen, str]]:
     return [(one, missing[one.seen_true, one.seen_false]) for one in rule.clauses if not one.is_covered]
 
 
+def in_order_of_need(rules: Sequence[TestedRuleView]) -> list[TestedRuleView]:
+    """Those with failing tests first."""
+    return sorted(rules, key=lambda rule: all(test.is_ok for test in rule.tests))
+
+
 # -- plan --------------------------------------------------------------------------------------------------------------
 
 
@@ -118,9 +122,3 @@ def bars_of(counts: Sequence[ListedCount]) -> list[CountBars]:
         )
         for one in changed
     ]
-
-
-def field_path(catalogue: Catalogue, entity: str, field: str) -> str:
-    """The path of a changed field, as labels and values know it."""
-    path = f"{entity}.{field}"
-    return path if catalogue.get(path) is not None else field

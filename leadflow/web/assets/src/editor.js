@@ -109,12 +109,24 @@ function extensions({ label, isReadOnly, known, onChange, onMove }) {
       indentWithTab,
     ]),
     EditorView.contentAttributes.of({ "aria-label": label, spellcheck: "false" }),
+    EditorView.domEventHandlers({ beforeinput: replaceSelected }),
     EditorState.readOnly.of(isReadOnly),
     EditorView.updateListener.of((update) => {
       if (update.docChanged) onChange?.(update.state.doc.toString());
       if (update.selectionSet || update.docChanged) onMove?.(placeOf(update.state));
     }),
   ];
+}
+
+/** Typing over marked text: the browser would keep the look of what it replaces by inline styles, which are not allowed. */
+function replaceSelected(event, view) {
+  const { from, to } = view.state.selection.main;
+  if (event.inputType !== "insertText" || !event.data || from === to || view.state.readOnly || event.isComposing) return false;
+  event.preventDefault();
+  const insert = () => view.state.update({ ...view.state.replaceSelection(event.data), userEvent: "input.type", scrollIntoView: true });
+  const isHandled = view.state.facet(EditorView.inputHandler).some((handle) => handle(view, from, to, event.data, insert));
+  if (!isHandled) view.dispatch(insert());
+  return true;
 }
 
 // What has entries of its own below its first one: the next line is one of them, not another item.
