@@ -143,9 +143,8 @@ def test_do_not_automate_binds_rules_not_people(scene: Scene) -> None:
 
 def test_rules_hear_of_each_change(scene: Scene) -> None:
     owned = companies(scene, "lead", 2)
-    scene.publish(
-        "{rule: told, status: live, when: {record_changed: [company.owner]}, then: [{add_tag: {tag: heard, of: company}}]}"
-    )
+    tagging = "{add_tag: {tag: heard, of: company}}"
+    scene.publish(f"{{rule: told, status: live, when: {{record_changed: [company.owner]}}, then: [{tagging}]}}")
 
     go_on(scene, begin(scene, Target("company", owned), "owner", "Anna"))
     scene.drain()

@@ -68,11 +68,17 @@ def columns_on_offer(lists: Lists, subject: Subject) -> dict[str, Column]:
     """Every column that a person may add, by key."""
     own_names = {"company.name": _("Company"), "contact.last_touched_at": _("Last form")}
     fields = (one for one in lists.catalogue.of(*ROOTS[subject]) if one.path not in NAMES[subject])
-    columns = [Column(one.path, str(own_names.get(one.path, one.label)), one) for one in fields]
+    columns = [Column(one.path, str(own_names.get(one.path, _label(one, subject))), one) for one in fields]
     derived = [Column("category_group", _("Category group"))]
     if subject == "company":
         derived.append(Column("contacts", _("Contacts")))
     return {one.key: one for one in (*columns, *derived)}
+
+
+def _label(field: Field, subject: Subject) -> str:
+    """The field's name; of a contact's company it says so, for the contact has a first touch of its own."""
+    is_clear = field.root == subject or field.path == "company.category" or field.label.startswith("Company")
+    return field.label if is_clear else str(_("Company: %(field)s", field=field.label))
 
 
 def name_column(lists: Lists, subject: Subject) -> Column:

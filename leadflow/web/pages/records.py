@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC
 from typing import Any
 
-from flask import Blueprint, flash, request, url_for
+from flask import Blueprint, current_app, flash, request, url_for
+from flask_babel import gettext as _
 from sqlalchemy import Connection
 
+from leadflow.domain.fields import UnreadableValue, read_date, read_moment
 from leadflow.domain.lead_status import LeadStatus
 from leadflow.domain.lifecycle import Category
 from leadflow.errors import Conflict, InvalidRequest, StaleWrite, UnknownValue
+from leadflow.services.follow_ups import create_task
 from leadflow.services.records import change_company, change_contact
 from leadflow.store import page_reads, reads
 from leadflow.store.lists import Lists
 from leadflow.web.auth import current_caller, requires
 from leadflow.web.config import web_config
 from leadflow.web.pages import desk, wording
+from leadflow.web.pages.record_edits import EditField, as_sent, edit_fields, patch_of
+from leadflow.web.pages.refusals import sentence_of
 
 SHOWN_CONTACTS = 20
 FIRST_ENTRIES = 40
@@ -30,6 +36,7 @@ def register(pages: Blueprint) -> None:
     """Add the cards to the blueprint."""
     _register_cards(pages)
     _register_edits(pages)
+    _register_details(pages)
 
 
 def _register_cards(pages: Blueprint) -> None:
@@ -67,20 +74,100 @@ def _register_edits(pages: Blueprint) -> None:
         return _after_contact(contact_id, "lead_status", _try(change_contact, desk.expected_id(contact_id), patch))
 
 
+def _register_details(pages: Blueprint) -> None:
+    @pages.post("/companies/<int:company_id>/details")
+    @requires("editor")
+    def change_company_details(company_id: int) -> Any:
+        """Names, owner, tags and own fields."""
+        with desk.reading() as connection:
+            company = reads.company(connection, desk.expected_id(company_id))
+            fields = edit_fields(desk.lists(connection), company)
+        refusal = _try_patch(change_company, company_id, fields)
+        if refusal:
+            return _company_card(company_id, refusal, "details")
+        return desk.go(url_for("pages.company", company_id=company_id))
+
+    @pages.post("/contacts/<int:contact_id>/details")
+    @requires("editor")
+    def change_contact_details(contact_id: int) -> Any:
+        """Names, address, company, tags and own fields."""
+        with desk.reading() as connection:
+            contact = reads.contact(connection, desk.expected_id(contact_id))
+            fields = edit_fields(desk.lists(connection), contact, _company_of(connection, contact))
+        return _after_contact(contact_id, "details", _try_patch(change_contact, contact_id, fields))
+
+    @pages.post("/companies/<int:company_id>/tasks")
+    @requires("editor")
+    def add_company_task(company_id: int) -> Any:
+        refusal = _add_task(company_id=desk.expected_id(company_id))
+        if refusal:
+            return _company_card(company_id, refusal, "task")
+        return desk.go(url_for("pages.company", company_id=company_id))
+
+    @pages.post("/contacts/<int:contact_id>/tasks")
+    @requires("editor")
+    def add_contact_task(contact_id: int) -> Any:
+        return _after_contact(contact_id, "task", _add_task(contact_id=desk.expected_id(contact_id)))
+
+
+def _try_patch(change: Any, record_id: int, fields: list[EditField]) -> str | None:
+    """Write what the form of details changes; the reason if it is refused."""
+    try:
+        with desk.reading() as connection:
+            patch = patch_of(connection, fields, request.form)
+    except InvalidRequest as refusal:
+        return sentence_of(refusal)
+    return _try(change, record_id, patch)
+
+
+def _add_task(**subject: int) -> str | None:
+    """A task for people about this record; the reason if it cannot be made."""
+    draft: dict[str, object] = {"title": request.form.get("title", ""), "owner": request.form.get("owner") or None}
+    try:
+        if day := request.form.get("due_on", "").strip():
+            draft["due_at"] = read_moment(f"{read_date(day).isoformat()}T17:00", UTC)
+        with desk.writing() as connection:
+            create_task(connection, current_caller().actor, {**draft, **subject}, desk.now())
+    except UnreadableValue as fault:
+        return f"The day {fault}."
+    except InvalidRequest as refusal:
+        return sentence_of(refusal)
+    flash(_("The task is made."), "green")
+    return None
+
+
+def _company_of(connection: Connection, contact: reads.ContactView) -> reads.CompanyView | None:
+    return None if contact.company_id is None else reads.company(connection, contact.company_id)
+
+
+def _details(fields: list[EditField], refusal_of: str) -> list[EditField]:
+    return as_sent(fields, request.form) if refusal_of == "details" else fields
+
+
+def _why_url(root: str, record_id: int) -> str | None:
+    """Where it is explained why a rule did not act here, if this installation has that page."""
+    if "pages.explain_record" not in current_app.view_functions:
+        return None
+    values: dict[str, Any] = {root: record_id}
+    return url_for("pages.explain_record", **values)
+
+
 def _after_contact(contact_id: int, field: str, refusal: str | None) -> Any:
     if refusal:
         return _contact_card(contact_id, refusal, field)
     return desk.go(url_for("pages.contact", contact_id=contact_id))
 
 
-def _try(change: Any, record_id: int, patch: Mapping[str, str | None]) -> str | None:
+def _try(change: Any, record_id: int, patch: Mapping[str, Any]) -> str | None:
     """Make the change as the person who is signed in; the reason if it is refused."""
     try:
         with desk.writing() as connection:
             change(connection, current_caller().actor, record_id, patch, desk.now(), desk.sent_revision())
     except StaleWrite:
         return CHANGED_MEANWHILE
-    except (Conflict, InvalidRequest, UnknownValue) as reason:
+    except InvalidRequest as refusal:
+        return sentence_of(refusal)
+    except (Conflict, UnknownValue) as reason:
         return str(reason)
     web_config().ring()
     flash("Saved. The history names you.", "green")
@@ -103,14 +190,15 @@ def statuses_on_offer(lists: Lists) -> list[LeadStatus]:
 # -- cards -------------------------------------------------------------------------------------------------------------
 
 
-def _company_card(company_id: int, refusal: str | None = None) -> Any:
+def _company_card(company_id: int, refusal: str | None = None, refusal_of: str = "category") -> Any:
     with desk.reading() as connection:
-        values = _company_values(connection, company_id)
+        values = _company_values(connection, company_id, refusal_of)
         status = 409 if refusal else 200
-        return desk.show(connection, "company.html", "companies", status, refusal=refusal, **values)
+        told = {"refusal": refusal, "refusal_of": refusal_of if refusal else ""}
+        return desk.show(connection, "company.html", "companies", status, **told, **values)
 
 
-def _company_values(connection: Connection, company_id: int) -> dict[str, Any]:
+def _company_values(connection: Connection, company_id: int, refusal_of: str) -> dict[str, Any]:
     lists = desk.lists(connection)
     company = reads.company(connection, company_id)
     wanted = reads.ContactFilter(company_id=company_id)
@@ -130,26 +218,29 @@ def _company_values(connection: Connection, company_id: int) -> dict[str, Any]:
         "people": _people_in(connection, timeline),
         "show": _entries_to_show(),
         "is_contact_page": False,
+        "details": _details(edit_fields(lists, company), refusal_of),
+        "why_url": _why_url("company", company_id),
     }
 
 
 def _contact_card(contact_id: int, refusal: str | None = None, refusal_of: str = "") -> Any:
     with desk.reading() as connection:
-        values = _contact_values(connection, contact_id)
+        values = _contact_values(connection, contact_id, refusal_of)
         status = 409 if refusal else 200
         told = {"refusal": refusal, "refusal_of": refusal_of}
         return desk.show(connection, "contact.html", "contacts", status, **told, **values)
 
 
-def _contact_values(connection: Connection, contact_id: int) -> dict[str, Any]:
+def _contact_values(connection: Connection, contact_id: int, refusal_of: str) -> dict[str, Any]:
     lists = desk.lists(connection)
     contact = reads.contact(connection, contact_id)
     status = contact.lead_status
+    company = _company_of(connection, contact)
     timeline = page_reads.timeline_of_contact(connection, contact, limit=_entries_to_show())
     return {
         "contact": contact,
         "name": wording.contact_name(contact),
-        "company": None if contact.company_id is None else reads.company(connection, contact.company_id),
+        "company": company,
         "category": lists.lifecycle.categories.get(contact.category.key) if contact.category else None,
         "categories": categories_on_offer(lists),
         "status": lists.statuses.by_key.get(status.key) if status else None,
@@ -160,6 +251,8 @@ def _contact_values(connection: Connection, contact_id: int) -> dict[str, Any]:
         "people": {},
         "show": _entries_to_show(),
         "is_contact_page": True,
+        "details": _details(edit_fields(lists, contact, company), refusal_of),
+        "why_url": _why_url("contact", contact_id),
     }
 
 
