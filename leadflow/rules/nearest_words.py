@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime, tzinfo
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from typing import Any
 
@@ -39,8 +39,8 @@ def shown(value: Any, field: Field | None, zone: tzinfo) -> str:
     return (as_text(field, zone)(value) if field else None) or str(value)
 
 
-def sentence_of(need: Need, catalogue: Catalogue, zone: tzinfo) -> str:
-    """One thing that would have to be different, as a sentence."""
+def sentence_of(need: Need, catalogue: Catalogue, zone: tzinfo, asked: Mapping[str, str] | None = None) -> str:
+    """One thing that would have to be different, as a sentence. `asked` is what the rule asks of a field, by path."""
     match need.key, need.clause:
         case HoursKey(), _:
             return f"It would have to be another time: the next one is {shown(need.new, None, zone)}."
@@ -51,7 +51,7 @@ def sentence_of(need: Need, catalogue: Catalogue, zone: tzinfo) -> str:
         case _, PastClause() as clause:
             return _about_past(need, clause, zone)
         case _:
-            return _about_field(need, catalogue, zone)
+            return _about_field(need, catalogue, zone, (asked or {}).get(need.path, ""))
 
 
 def _about_past(need: Need, clause: PastClause, zone: tzinfo) -> str:
@@ -70,23 +70,36 @@ def _as_clause(clause: PastClause) -> str:
     return f"“{clause.words}”"
 
 
-def _about_field(need: Need, catalogue: Catalogue, zone: tzinfo) -> str:
+def _about_field(need: Need, catalogue: Catalogue, zone: tzinfo, asked: str) -> str:
     field = catalogue.get(need.path.removeprefix(BEFORE))
     label, old = label_of(need.path, catalogue), shown(need.old, field, zone)
     if need.path.startswith(BEFORE):
         return f"{label} would have to change from {shown(need.new, field, zone)}."
     wanted = _wanted(need, field, zone)
+    if asked and field is not None and not field.choices and field.kind is not Kind.LIST:
+        return _as_asked(need, label, asked, old)
     if need.by is By.EVENT:
         said = SAYERS.get(need.path.partition(".")[0])
         return f"{said} would have to say {label}: {wanted}." if said else f"{label} would have to change to {wanted}."
     if field is not None and field.kind is Kind.LIST:
         return f"{label}: {_edits(need.old or (), need.new or ())}."
-    ending = {
+    return f"{label} is {old}, and would have to be {wanted}{_ending(need, zone)}."
+
+
+def _as_asked(need: Need, label: str, asked: str, old: str) -> str:
+    """In the words of the rule, where any value will do that it asks for."""
+    root = need.path.partition(".")[0]
+    if root in SAYERS:
+        return f"The rule wants: {label} {asked}. {SAYERS[root]} would have to say so; now it is {old}."
+    return f"The rule wants: {label} {asked}. Now it is {old}{_ending(need, UTC)}."
+
+
+def _ending(need: Need, zone: tzinfo) -> str:
+    return {
         By.TIME: f"; time alone makes it match, from {shown(need.since, None, zone)} on",
         By.NOBODY: "; leadflow writes it once, so only another record can have it",
         By.HAPPENING: "; people do not edit it, it follows from what happens",
     }.get(need.by, "")
-    return f"{label} is {old}, and would have to be {wanted}{ending}."
 
 
 def _wanted(need: Need, field: Field | None, zone: tzinfo) -> str:

@@ -29,7 +29,7 @@ def _asked_by(planned: PlannedStep, lifecycle: Lifecycle) -> Mapping[Key, Domain
     match planned.step:
         case SetCategory(target=target, sources=sources):
             allowed = lifecycle.sources_of(target) & (sources if sources is not None else lifecycle.sources_of(target))
-            return {"company.category": _domain_of({*allowed, target}), "company.do_not_automate": _FREE}
+            return {"company.category": _domain_of(allowed), "company.do_not_automate": _FREE}
         case SetLeadStatus() as step:
             return _asked_by_status(step, lifecycle)
         case step:
@@ -43,7 +43,7 @@ def _asked_by_status(step: SetLeadStatus, lifecycle: Lifecycle) -> Mapping[Key, 
     if step.of == "contact":
         asked["contact.do_not_automate"] = _FREE
         if step.sources is not None:
-            asked["contact.lead_status"] = _domain_of({*step.sources, step.target})
+            asked["contact.lead_status"] = _domain_of(step.sources)
     return asked
 
 

@@ -5,7 +5,7 @@ What is told is what the judge of daily life does with copies of the records (`r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from typing import Any, Literal
@@ -404,15 +404,24 @@ def _limited_until(bench: _Bench, rule: Rule, scene: Scene, outcome: str) -> dat
 def _nearest(bench: _Bench, study: Study) -> NearestMiss | None:
     if not isinstance(study.miss, Miss) or not study.miss.needs:
         return None
-    needs = [_need_view(one, bench.lists.catalogue, study.rule.zone) for one in study.miss.needs]
+    needs = [_need_view(one, bench.lists.catalogue, study.rule.zone, _asked_in(study)) for one in study.miss.needs]
     words = " ".join(one.words for one in needs)
     status = study.rule.status
     outcome = {RuleStatus.PROPOSE: Outcome.PROPOSED, RuleStatus.SHADOW: Outcome.SHADOW}.get(status, Outcome.FIRED)
     return NearestMiss(needs, outcome.value, words)
 
 
-def _need_view(need: Need, catalogue: Catalogue, zone: tzinfo) -> NeedView:
-    words = sentence_of(need, catalogue, zone)
+def _asked_in(study: Study) -> dict[str, str]:
+    """What the clauses that do not hold ask for, by the path of their field."""
+    asked: dict[str, str] = {}
+    for one in study.judgement.clauses:
+        if not one.holds:
+            asked[one.path] = f"{asked[one.path]}, or {one.test}" if one.path in asked else one.test
+    return asked
+
+
+def _need_view(need: Need, catalogue: Catalogue, zone: tzinfo, asked: Mapping[str, str]) -> NeedView:
+    words = sentence_of(need, catalogue, zone, asked)
     label = label_of(need.path, catalogue)
     if isinstance(need.clause, PastClause):
         label = need.clause.title
@@ -431,6 +440,8 @@ def _hindrance(bench: _Bench, study: Study) -> str | None:
 def why_no_way(study: Study, catalogue: Catalogue) -> str:
     """The sentence for a rule that nothing about the record makes act."""
     run = study.blocked or study.run
+    if run is not None and run.outcome is Outcome.LIMITED:
+        return run.guard or SENTENCES["limited"]
     if run is not None and run.outcome is not Outcome.NO_MATCH and run.outcome is not Outcome.ERROR:
         return f"{SENTENCES[run.outcome.value]} {run.guard or ''}".strip()
     if study.judgement.error:
@@ -449,7 +460,7 @@ def _short_sentence(bench: _Bench, study: Study) -> str:
         return SENTENCES[study.run.outcome.value]
     if isinstance(study.miss, Miss):
         needs = study.miss.needs
-        first = sentence_of(needs[0], bench.lists.catalogue, study.rule.zone) if needs else ""
+        first = sentence_of(needs[0], bench.lists.catalogue, study.rule.zone, _asked_in(study)) if needs else ""
         more = f" And {len(needs) - 1} more." if len(needs) > 1 else ""
         return f"{first}{more}"
     return why_no_way(study, bench.lists.catalogue)
