@@ -11,21 +11,22 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import InternalError
 
 from leadflow.rules.model import Outcome
-from leadflow.services import records
+from leadflow.services import records, rule_plans
 from leadflow.services.processing import Desk
-from leadflow.services.rule_plans import UNBOUNDED, ListedCount, RulePlan, RulesPlan, make_plan
+from leadflow.services.rule_plans import UNBOUNDED, Bounds, ListedCount, RulePlan, RulesPlan, make_plan
 from leadflow.services.rule_sets import live_documents
 from leadflow.services.runs import Run
 from leadflow.services.sweeps import PageSize, Workbench, advance, has_acted, start_sweep
 from leadflow.store import reads
 from leadflow.store.engine import name_actor
 from tests.acceptance.leadforge_log import LogEvent, load
-from tests.support.reuse import ReusedDatabase
+from tests.support import servers
 from tests.support.scenes import PERSON, Scene, open_scene
 
-LEADS = 250
+LEADS = 200
 CATEGORIES = ("lead", "mql", "opportunity", "lost-opportunity", "customer", "partner", None)
 BATCH = 400
 
@@ -107,9 +108,9 @@ def done_by(scene: Scene, slug: str = "tested") -> Counter[tuple[Any, ...]]:
 
 
 @pytest.fixture(scope="module")
-def forged(reused_database: ReusedDatabase) -> Iterator[Scene]:
-    """Companies and contacts with the history that the leadforge log gave them; tests leave nothing behind."""
-    with open_scene(reused_database.fresh()) as scene:
+def forged(postgres_url: str, configured_template: str) -> Iterator[Scene]:
+    """Companies and contacts with the history that the leadforge log gave them, in a database of their own."""
+    with servers.database(postgres_url, configured_template) as url, open_scene(url) as scene:
         replay(scene, load(seed=42, leads=LEADS).events)
         work_by_hand(scene)
         yield scene
@@ -293,3 +294,261 @@ def newest_forms(scene: Scene) -> dict[tuple[int, str | None], dict[str, Any]]:
         found[row.contact_id, row.fields.get("form")] = row.fields
         found[row.contact_id, None] = row.fields
     return found
+
+
+# -- what happens to records, one by one -------------------------------------------------------------------------------
+
+ON_OTHERS = {
+    "by-hand": ("contact", "when: {manual: contact}, if: {contact.tags: {has: hot}}, then: [{add_tag: called}]"),
+    "qualified": (
+        "contact",
+        "when: {record_changed: {contact.lead_status: {to: Qualified}}},"
+        " if: {all: [{before.contact.lead_status: {is_not: Disqualified}},"
+        " {last_change: {field: contact.lead_status, to: Qualified, within_last: 1 hour}}]},"
+        " then: [{set_category: {to: Opportunity}}, {add_tag: ready}]",
+    ),
+    "registered": (
+        "company",
+        "when: {sale: registered}, if: {company.open_sales: {gte: 2}}, then: [{add_tag: {tag: r, of: company}}]",
+    ),
+    "lost": (
+        "company",
+        "when: {sale: lost}, if: {company.open_sales: {is: 0}}, then: [{add_tag: {tag: x, of: company}}]",
+    ),
+    "sold": ("company", "when: {sale: sold}, then: [{set_category: {to: Customer}}, {add_tag: {tag: b, of: company}}]"),
+    "customer": (
+        "company",
+        "when: {record_changed: {company.category: {to: Customer}}}, then: [{add_tag: {tag: won, of: company}}]",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def reworked(forged: Scene) -> Scene:
+    """The same, after people have put records back to where something can happen to them."""
+    work_by_hand(forged)
+    forged.drain(60)
+    return forged
+
+
+@pytest.mark.parametrize("name", ON_OTHERS)
+def test_what_happens_to_a_record_does_what_was_planned(reworked: Scene, name: str) -> None:
+    forged = reworked
+    subject, body = ON_OTHERS[name]
+    slug = f"on-{name}"
+    documents = with_rule(forged, f"{{rule: {slug}, priority: 90, {body}}}")
+    planned, seen = plan(forged, documents, slug)
+    forged.publish_documents(documents)
+    assert planned.is_exact
+
+    chosen = chosen_for(forged, seen, subject)
+    happened = [one for one in chosen if let_happen(forged, name, *one, slug)]
+    forged.drain(30)
+
+    query = "SELECT * FROM run WHERE rule = :rule AND chain = '{}' ORDER BY id DESC"
+    runs = {(row.company_id, row.contact_id): row for row in forged.rows(query, rule=slug)}
+    done = {key: (Outcome(row.outcome), [effect_of(one) for one in row.changes]) for key, row in runs.items()}
+    assert len(happened) > 5
+    assert any(seen.by_record[key][1] for key in happened if key in seen.by_record)
+    assert not seen.by_record.keys() & (set(chosen) - set(happened)), "what cannot happen is not planned"
+    for key in happened:
+        # Who is not among the planned was known not to match.
+        assert done.get(key) == seen.by_record.get(key) or done[key][0] is Outcome.NO_MATCH, key
+
+
+def chosen_for(scene: Scene, seen: Seen, subject: str) -> list[tuple[int | None, int | None]]:
+    """Records of some companies, one of each."""
+    if subject == "company":
+        ids = scene.rows("SELECT id FROM company ORDER BY id LIMIT 45")
+        return [(row.id, None) for row in ids]
+    return [(company_id, id) for id, (company_id, _) in sample_of(scene, seen, 20).items()]
+
+
+def let_happen(scene: Scene, name: str, company_id: int | None, contact_id: int | None, slug: str) -> bool:
+    """Make it happen to the record, as people do; whether it can."""
+    if name in ("sold", "lost"):
+        query = "SELECT max(id) FROM sale WHERE company_id = :id AND status = 'open'"
+        sale_id = scene.value(query, id=company_id)
+        return sale_id is not None and scene.change_sale(sale_id, name) is not None
+    if name == "registered":
+        scene.make_sale(company_id or 0, title="Again")
+    elif name == "customer":
+        if scene.category(company_id) == "customer":
+            return False
+        scene.change_company(company_id or 0, category="customer")
+    elif name == "qualified":
+        shown = scene.get(f"/contacts/{contact_id}").json
+        if not shown["lead_status_active"] or shown["lead_status"]["key"] == "qualified":
+            return False
+        scene.change_contact(contact_id or 0, lead_status="qualified")
+    else:
+        assert scene.post(f"/rules/{slug}/start", {"contact_id": contact_id}).status_code in (200, 201, 202)
+    return True
+
+
+# -- the draft as a whole ----------------------------------------------------------------------------------------------
+
+
+def draft_of(*rules: str) -> dict[str, str]:
+    body = "".join(f"  - {rule}\n" for rule in rules)
+    return {"test.yaml": f"leadflow: 1\nrules:\n{body}"}
+
+
+TO_MQL = "{rule: to-mql, priority: 80, when: {form_submitted: any}, then: [{set_category: {to: MQL}}]}"
+TO_OPPORTUNITY = "{rule: to-opp, priority: 70, when: {form_submitted: any}, then: [{set_category: {to: Opportunity}}]}"
+
+
+def test_only_rules_that_would_do_something_else_are_planned(scene: Scene) -> None:
+    scene.publish(TO_MQL, TO_OPPORTUNITY, "{rule: off, status: off, when: {manual: contact}, then: [{add_tag: x}]}")
+    draft = draft_of(
+        TO_MQL.replace("rule: to-mql", "rule: to-mql, title: Another title, owner: Bo"),
+        TO_OPPORTUNITY.replace("rule: to-opp", "rule: to-opp, status: shadow"),
+        "{rule: off, when: {manual: contact}, then: [{add_tag: x}]}",
+        "{rule: fresh, status: draft, when: {manual: company}, then: [{add_tag: {tag: x, of: company}}]}",
+    )
+
+    found = plan_all(scene, draft)
+
+    assert found.unchanged == 1
+    assert {one.slug: (one.change, one.parts, one.acts) for one in found.rules} == {
+        "to-opp": ("changed", ["status"], False),
+        "off": ("switched_on", ["status"], True),
+        "fresh": ("new", [], False),
+    }
+    assert "nothing of this happens before it is live" in found.rules[-1].note
+    gone = plan_all(scene, draft_of(TO_MQL)).rules
+    assert {one.slug: (one.change, one.touched) for one in gone} == {"to-opp": ("removed", 0), "off": ("removed", 0)}
+
+
+def test_another_list_is_another_rule(scene: Scene) -> None:
+    body = (
+        "leadflow: 1\nlists: {rivals: [RIVAL]}\nrules:\n  - {rule: rival, when: {form_submitted: any},"
+        " if: {form.email: {domain_in: rivals}}, then: [{add_tag: rival}]}\n"
+    )
+    scene.publish_documents({"a.yaml": body.replace("RIVAL", "rival.example")})
+    company = scene.make_company("lead")
+    scene.make_contact(company_id=company)
+
+    (one,) = plan_all(scene, {"a.yaml": body.replace("RIVAL", "rival.example, nordwind.example")}).rules
+
+    assert (one.change, one.parts, one.touched) == ("changed", ["list rivals"], 1)
+
+
+def test_the_first_rule_decides_and_the_plan_names_who_loses(scene: Scene) -> None:
+    scene.publish(TO_OPPORTUNITY)
+    for number in range(3):
+        scene.make_contact(f"p{number}@n.example", scene.make_company("lead", f"n{number}.example"))
+
+    (one,) = plan_all(scene, draft_of(TO_MQL, TO_OPPORTUNITY)).rules
+    (other,) = plan_all(scene, draft_of(TO_OPPORTUNITY, TO_MQL.replace("80", "60"))).rules
+
+    assert [(c.winner, c.loser, c.records) for c in one.conflicts] == [("to-mql", "to-opp", 3)]
+    assert [(c.winner, c.loser, c.records) for c in other.conflicts] == [("to-opp", "to-mql", 3)]
+    assert (one.touched, other.touched, other.outcomes) == (3, 0, {"conflict_lost": 3})
+    assert [(c.key, c.before, c.after) for c in one.categories] == [("lead", 3, 0), ("mql", 0, 3)]
+
+
+def test_a_company_is_moved_once_however_many_of_its_contacts_there_are(scene: Scene) -> None:
+    scene.publish_documents({})
+    company = scene.make_company("lead")
+    for number in range(4):
+        scene.make_contact(f"p{number}@nordwind.example", company)
+
+    (one,) = plan_all(scene, draft_of(TO_MQL)).rules
+
+    assert one.touched == 4
+    assert [(c.key, c.before, c.after) for c in one.categories] == [("lead", 1, 0), ("mql", 0, 1)]
+
+
+def test_what_the_guard_refuses_is_told_with_its_reason(scene: Scene) -> None:
+    scene.publish_documents({})
+    for number, category in enumerate(["customer", "customer", "partner", "lead"]):
+        scene.make_contact(f"p{number}@n.example", scene.make_company(category, f"n{number}.example"))
+    swept = "{rule: swept, when: {schedule: {every: day, for_each: company}}, then: [{set_category: {to: MQL}}],"
+    draft = draft_of(TO_MQL, f"{swept} limit: {{once_per: company}}}}")
+
+    for one in plan_all(scene, draft).rules:
+        assert one.touched == 1
+        assert [refusal.records for refusal in one.refusals] == [2, 1]
+        assert "Customer" in one.refusals[0].reason
+        assert "Partner" in one.refusals[1].reason
+
+
+def test_what_nobody_can_know_makes_it_an_upper_bound(scene: Scene) -> None:
+    scene.publish_documents({})
+    for name in ("anna", "bo", "cem"):
+        scene.make_contact(f"{name}@nordwind.example")
+    scene.post_form("fair", "anna@nordwind.example", utm_campaign="Spring")
+    scene.post_form("fair", "bo@nordwind.example")
+    scene.drain()
+
+    (one,) = plan_all(
+        scene,
+        draft_of(
+            "{rule: tag, when: {form_submitted: {form: fair}}, if: {form.utm_campaign: {exists: true}},"
+            ' then: [{add_tag: "campaign:{{ form.utm_campaign }}"}]}'
+        ),
+    ).rules
+
+    assert (one.is_exact, one.touched, one.outcomes) == (False, 2, {"fired": 2, "no_match": 1})
+    assert [sample.changes[0].new for sample in one.samples] == [["campaign:Spring"], ["campaign:‹UTM campaign›"]]
+    assert "for 1 records nobody can know" in one.note
+
+
+def test_more_than_may_be_looked_at_is_a_sample_and_says_so(scene: Scene) -> None:
+    scene.publish_documents({})
+    for number in range(60):
+        scene.make_contact(f"p{number}@n{number}.example", scene.make_company("lead", f"n{number}.example"))
+    swept = "{rule: swept, when: {schedule: {every: day, for_each: contact}}, then: [{add_tag: x}],"
+    draft = draft_of(TO_MQL, f"{swept} limit: {{once_per: contact}}}}")
+
+    formed, on_schedule = plan_all(scene, draft, bounds=Bounds(20, 100)).rules
+    hasty = plan_all(scene, draft, bounds=Bounds(20, 0)).rules
+
+    assert (formed.is_complete, formed.matching, formed.judged, formed.touched) == (False, 60, 20, 20)
+    ids = [sample.contact_id or 0 for sample in formed.samples]
+    assert max(ids) - min(ids) > 20, "from all over, not the oldest ones"
+    assert "20 of them, from all over, were played through" in formed.note
+    assert (on_schedule.touched, on_schedule.matching) == (60, 60), "counted by the sweep's own statement"
+    assert [one.is_complete for one in hasty] == [False, False]
+
+
+def test_the_brake_is_foretold(scene: Scene) -> None:
+    scene.publish_documents({})
+    for number in range(3):
+        scene.make_contact(f"p{number}@nordwind.example")
+    draft = draft_of(
+        "{rule: swept, when: {schedule: {every: day, for_each: contact}}, then: [{add_tag: x}],"
+        " limit: {once_per: contact}}"
+    )
+
+    with scene.engine.begin() as connection:
+        (one,) = make_plan(connection, bench_of(scene, 2), draft, scene.clock()).rules
+
+    assert one.brake is not None
+    assert (one.brake.is_braked, one.brake.matching, one.brake.max_changes) == (True, 3, 2)
+    assert "The brake would stop it before anything is changed" in one.note
+
+
+def test_a_plan_waits_for_nobody_and_nobody_for_it(scene: Scene) -> None:
+    scene.publish_documents({})
+    scene.make_contact(company_id=scene.make_company("lead"))
+    turns = "{rule: turns, when: {form_submitted: any}, then: [{assign_owner: {round_robin: [Ida, Ole]}}]}"
+    with scene.engine.begin() as other:
+        other.execute(text("SELECT FROM company FOR UPDATE"))
+        other.execute(text("SELECT FROM contact FOR UPDATE"))
+        other.execute(text("SELECT pg_advisory_xact_lock(7270002), pg_advisory_xact_lock(7270005)"))
+
+        planned = plan_all(scene, draft_of(TO_MQL, turns)).rules
+
+    assert [one.touched for one in planned] == [1, 1]
+
+
+def test_who_writes_in_a_plan_is_refused_by_the_database(scene: Scene) -> None:
+    """The control: what a plan does is done where writing and locking are errors."""
+    with scene.engine.begin() as connection, rule_plans._only_looking(connection):
+        for statement in ("SELECT FROM company FOR UPDATE", "SELECT nextval('run_id_seq')", "DELETE FROM task"):
+            with pytest.raises(InternalError), connection.begin_nested():
+                connection.execute(text(statement))
+    with scene.engine.begin() as connection:
+        connection.execute(text("SELECT FROM company FOR UPDATE"))
