@@ -125,7 +125,7 @@ def up(demo: bool, host: str, port: int, data: Path) -> None:
     def show(running: Running) -> None:
         click.echo(f"leadflow runs at {running.url}")
         click.echo(f"Sign in as administrator, once, within a day: {running.sign_in_url}")
-        click.echo("Later: set a password with `leadflow users add`, or start again for a new link. Ctrl-C stops.")
+        click.echo("Choose a password there, or start again for a new link. Ctrl-C stops.")
         if demo:
             from leadflow.demo import load_demo_in_background
 
@@ -737,6 +737,23 @@ def users_add(email: str, name: str, role: str, password: str, data: Path) -> No
     with _connected(data) as connection:
         create_account(connection, email, name, Role(role), utc_now(), password)
     click.echo(f"{email} can sign in as {role}.")
+
+
+@users.command("link")
+@click.argument("email")
+@click.option(
+    "--address", default="http://127.0.0.1:8000", show_default=True, help="Where people reach the web server."
+)
+@data_option
+@reports_errors
+def users_link(email: str, address: str, data: Path) -> None:
+    """A link that signs an account in once, within a day, and lets its owner choose a new password."""
+    from leadflow.services.accounts import find_account, make_reset_link
+    from leadflow.tasks.draining import utc_now
+
+    with _connected(data) as connection:
+        token = make_reset_link(connection, find_account(connection, email).id, utc_now())
+    click.echo(f"{address.rstrip('/')}/sign-in/link/{token}")
 
 
 @main.group("api-keys")

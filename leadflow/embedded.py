@@ -22,7 +22,7 @@ from leadflow.services.configuration import Configuration, read_configuration
 from leadflow.services.installation import apply_configuration
 from leadflow.services.processing import Desk
 from leadflow.services.sweeps import Workbench
-from leadflow.settings import Settings, kept_secret
+from leadflow.settings import Settings, kept_secret, settings_in_force
 from leadflow.store.engine import make_engine
 from leadflow.store.heartbeats import beat_in_background
 from leadflow.store.migrate import upgrade
@@ -69,7 +69,7 @@ def run_everything(
         _start_sender(engine, settings, parts)
         _start_scheduler(engine, bell, sweep_bell, settings, parts)
         beat_in_background(engine, "web")
-        server = _make_server(engine, configuration, settings, bell, data, host, port)
+        server = _make_server(engine, configuration, settings, bell, config_folder, host, port)
         parts.callback(server.close)
         url = f"http://{host}:{server.effective_port}"
         on_ready(Running(url, f"{url}/sign-in/link/{token}", engine, configuration, bell.ring))
@@ -138,7 +138,7 @@ def _make_server(
     configuration: Configuration,
     settings: Settings,
     bell: Doorbell,
-    data: Path,
+    config_folder: Path,
     host: str,
     port: int,
 ) -> BaseWSGIServer:
@@ -152,6 +152,7 @@ def _make_server(
             is_loopback=here.is_loopback,
             allows_unverified_sources=settings.allow_unverified_sources,
             trusted_proxies=settings.trusted_proxies,
+            in_force=settings_in_force(config_folder),
             api_limit=settings.api_limit,
             hook_limit=settings.hook_limit,
             broker_state=lambda: bell.state,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
@@ -18,6 +20,10 @@ PREFIX = "LEADFLOW_"
 
 # Names that are not settings: secrets of sources (LEADFLOW_SOURCE_<NAME>_SECRET), and what the tests use.
 OTHER_NAMES = ("LEADFLOW_SOURCE_", "LEADFLOW_TEST_", "LEADFLOW_CI", "LEADFLOW_FULL_LOG", "LEADFLOW_CONFIG")
+
+# Never shown; and shown without what is secret in them.
+SECRETS = frozenset({"secret_key", "bootstrap_api_key", "former_secret_keys"})
+ADDRESSES = frozenset({"database_url", "broker_url"})
 
 Secret = Annotated[str, StringConstraints(min_length=16)]
 
@@ -147,6 +153,61 @@ def read_settings(folder: Path, environment: Mapping[str, str] = os.environ) -> 
     if faults:
         raise ConfigurationError("\n".join(faults))
     return settings
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """A setting as it holds: its variable, its value for people to read, and where it comes from."""
+
+    variable: str
+    value: str
+    origin: Literal["environment", "file", "default"]
+
+
+def settings_in_force(folder: Path, environment: Mapping[str, str] = os.environ) -> tuple[InForce, ...]:
+    """All settings, and the secrets of sources by name. A secret is never told, only whether there is one."""
+    settings = read_settings(folder, environment)
+    in_file, _ = _from_file(folder / "leadflow.yaml")
+    found = [
+        InForce(
+            variable := f"{PREFIX}{name.upper()}", _shown(name, settings), _origin(variable, name, in_file, environment)
+        )
+        for name in Settings.model_fields
+    ]
+    secrets_of_sources = sorted(name for name in environment if name.startswith("LEADFLOW_SOURCE_"))
+    return (*found, *(InForce(name, "set", "environment") for name in secrets_of_sources))
+
+
+def _origin(
+    variable: str, name: str, in_file: Mapping[str, Any], environment: Mapping[str, str]
+) -> Literal["environment", "file", "default"]:
+    if environment.get(variable):
+        return "environment"
+    return "file" if in_file.get(name, "") != "" else "default"
+
+
+def _shown(name: str, settings: Settings) -> str:
+    value = getattr(settings, name)
+    if name in SECRETS:
+        return "set" if value else "not set"
+    if name in ADDRESSES:
+        return _without_password(value) if value else "not set"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+def _without_password(url: str) -> str:
+    """The address with dots for its password and without its parameters, which may hold one, too."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "set"
+    who = f"{parts.username or ''}{':…' if parts.password else ''}@" if parts.username or parts.password else ""
+    return f"{parts.scheme}://{who}{parts.hostname or ''}{port}{parts.path}"
 
 
 def _from_file(path: Path) -> tuple[dict[str, Any], list[str]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
+from leadflow.domain.text import fold
 from leadflow.errors import Conflict, Fault, InvalidRequest, NotFound, StaleWrite
 from leadflow.services.access import (
     SESSION_ID_BYTES,
@@ -95,6 +96,14 @@ def account(connection: Connection, account_id: int) -> AccountView:
     row = connection.execute(select(*_COLUMNS).where(AccountRow.id == account_id)).one_or_none()
     if row is None:
         raise NotFound(f"There is no account {account_id}.")
+    return _view(row)
+
+
+def find_account(connection: Connection, email: str) -> AccountView:
+    """The account with this address, in any case. Raises: NotFound."""
+    row = connection.execute(select(*_COLUMNS).where(AccountRow.email == fold(email.strip()))).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no account with the address {email}.")
     return _view(row)
 
 

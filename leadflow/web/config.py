@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import cast
@@ -16,6 +16,7 @@ from leadflow.services.processing import Desk
 from leadflow.services.searches import SearchDesk
 from leadflow.services.source_book import as_book
 from leadflow.services.sweeps import Workbench
+from leadflow.settings import InForce
 from leadflow.sources.model import Source
 
 EXTENSION = "leadflow"
@@ -35,6 +36,7 @@ class WebConfig:
     `searches`: what searches keep between requests; `sweeps` the same for those that people start.
     `sources`: those of the files; `desk` keeps them with what people made of them, and what rehearsals need.
     `trusted_proxies`: how many proxies in front of us set X-Forwarded-*.
+    `in_force`: the settings as the system page shows them.
     `api_limit`, `hook_limit`: such as `600 per minute`; None: as often as they like.
     """
 
@@ -45,6 +47,7 @@ class WebConfig:
     is_loopback: bool = True
     allows_unverified_sources: bool = False
     trusted_proxies: int = 0
+    in_force: Sequence[InForce] = ()
     api_limit: str | None = None
     hook_limit: str | None = None
     broker_state: Callable[[], str] = lambda: "unknown"

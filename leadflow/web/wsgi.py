@@ -7,7 +7,7 @@ from flask import Flask
 from leadflow.services.configuration import read_configuration
 from leadflow.services.processing import Desk
 from leadflow.services.sweeps import Workbench
-from leadflow.settings import find_config_folder, read_settings
+from leadflow.settings import find_config_folder, read_settings, settings_in_force
 from leadflow.store.engine import make_engine
 from leadflow.store.heartbeats import beat_in_background
 from leadflow.tasks.app import make_celery
@@ -34,6 +34,7 @@ def make_app() -> Flask:
             is_loopback=settings.is_loopback,
             allows_unverified_sources=settings.allow_unverified_sources,
             trusted_proxies=settings.trusted_proxies,
+            in_force=settings_in_force(folder),
             api_limit=settings.api_limit,
             hook_limit=settings.hook_limit,
             broker_state=lambda: bell.state,

@@ -98,10 +98,7 @@ def _page_of_link(token: str, trouble: str | None = None) -> Any:
     with desk.reading() as connection:
         link = find_sign_in_link(connection, token, desk.now())
     status = 410 if link is None else 422 if trouble else 200
-    page = render_template("sign_in_link.html", link=link, trouble=trouble, min_length=PASSWORD_MIN_LENGTH)
-    response = make_response(page, status)
-    response.headers["Referrer-Policy"] = "no-referrer"  # the address is the secret
-    return response
+    return render_template("sign_in_link.html", link=link, trouble=trouble, min_length=PASSWORD_MIN_LENGTH), status
 
 
 def _use_link(token: str) -> Any:
