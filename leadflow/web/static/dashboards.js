@@ -71,8 +71,7 @@ function overTime(said, look) {
   return {
     ...base,
     tooltip: { ...base.tooltip, trigger: "axis", axisPointer: { type: "shadow", shadowStyle: { color: look.faint, opacity: 0.5 } } },
-    legend: { bottom: 0, left: 0, type: "plain", itemWidth: 10, itemHeight: 10, itemGap: 14, icon: "roundRect", textStyle: { color: look.text, fontFamily: FONT, fontSize: 12 }, inactiveColor: look.line },
-    grid: { left: 4, right: 4, top: 10, bottom: said.series.length > 4 ? 50 : 34, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
+    grid: { left: 4, right: 4, top: 10, bottom: 4, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
     xAxis: axis(look, { type: "category", data: said.labels, splitLine: { show: false } }),
     yAxis: axis(look, { type: "value", minInterval: 1, axisLine: { show: false } }),
     series: said.series.map((one) => ({
@@ -140,7 +139,7 @@ function show(box, isAnew = false) {
   const shown = charts.get(box) ?? open(box);
   if (shown.said === box.dataset.chart && !isAnew) return;
   shown.said = box.dataset.chart;
-  shown.chart.setOption(draw(JSON.parse(shown.said)), { notMerge: isAnew });
+  shown.chart.setOption({ ...draw(JSON.parse(shown.said)), animation: !isStill && !isAnew }, { notMerge: isAnew });
 }
 
 function showAll(isAnew = false) {
@@ -171,10 +170,17 @@ document.addEventListener("htmx:after:swap", () => {
 
 // -- printing ----------------------------------------------------------------------------------------------------------
 
+// Paper is white: the charts are drawn in the light colours while it is printed.
+let themeOfScreen;
 addEventListener("beforeprint", () => {
+  themeOfScreen = document.documentElement.dataset.bsTheme ?? "";
+  document.documentElement.dataset.bsTheme = "light";
   for (const { chart } of charts.values()) chart.resize();
+  showAll(true);
 });
 addEventListener("afterprint", () => {
+  if (themeOfScreen) document.documentElement.dataset.bsTheme = themeOfScreen;
+  else delete document.documentElement.dataset.bsTheme;
   for (const { chart } of charts.values()) chart.resize();
 });
 for (const button of document.querySelectorAll("[data-print]")) {
