@@ -238,7 +238,7 @@ def remove_source(
             f"The source '{name}' comes from a file of config/sources and was not changed here. To stop it, switch it"
             " off: its deliveries are then held, and nothing is lost."
         )
-    _require_revision(stored.revision, expected_revision)
+    _require_revision(stored.revision, expected_revision, stored.changed_by)
     store.delete_source(connection, name)
     bump_revision(connection)
     return view
@@ -250,7 +250,7 @@ def _to_change(
     """The row of the source, locked; what is only a file so far becomes one."""
     stored = store.stored_source(connection, name, to_change=True)
     if stored is not None:
-        _require_revision(stored.revision, expected_revision)
+        _require_revision(stored.revision, expected_revision, stored.changed_by)
         return stored
     if name not in book.files:
         raise NotFound(f"There is no source '{name}'.")
@@ -260,9 +260,9 @@ def _to_change(
     return StoredSource(name, values["definition"], None, True, by, now, now, 1)  # type: ignore[arg-type]
 
 
-def _require_revision(revision: int, expected: int | None) -> None:
+def _require_revision(revision: int, expected: int | None, by: str = "Somebody") -> None:
     if expected is not None and revision != expected:
-        raise StaleWrite("Somebody changed this source since you opened it. Load the page again and repeat.")
+        raise StaleWrite(f"{by} changed this source since you opened it.")
 
 
 def _write(connection: Connection, name: str, values: dict[str, Any], now: datetime) -> None:

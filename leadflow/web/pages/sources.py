@@ -259,12 +259,20 @@ def _change(name: str, change: Callable[[Connection], str]) -> Any:
             said = change(connection)
     except NotFound:
         raise
-    except (LeadflowError, StaleWrite) as reason:
+    except LeadflowError as reason:
         code = 422 if isinstance(reason, InvalidRequest) else 409
-        return _show_one(name, code, refusal=str(reason), draft=request.form)
+        return _show_one(name, code, refusal=_with_advice(reason), draft=request.form)
     flash(said, "green")
     is_gone = request.endpoint == "pages.remove_source"
     return desk.go(url_for("pages.sources") if is_gone else url_for("pages.source", name=name))
+
+
+def _with_advice(reason: LeadflowError) -> str:
+    """The reason; where somebody else was quicker, also that nothing is lost and what a second press does."""
+    if not isinstance(reason, StaleWrite):
+        return str(reason)
+    advice = _("What you wrote still stands below: save again to replace what was saved meanwhile.")
+    return f"{reason} {advice}"
 
 
 def _save_settings(connection: Connection, name: str) -> str:
@@ -453,7 +461,8 @@ def _save_fitting(name: str) -> Any:
     except NotFound:
         raise
     except LeadflowError as reason:
-        return _show_fitting_room(name, patch, 422 if isinstance(reason, InvalidRequest) else 409, refusal=str(reason))
+        code = 422 if isinstance(reason, InvalidRequest) else 409
+        return _show_fitting_room(name, patch, code, refusal=_with_advice(reason))
     if started is not None:
         web_config().ring()
         return desk.go(url_for("pages.event_replay", replay_id=started))
