@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import InternalError
 
 from leadflow.rules.model import Outcome
-from leadflow.services import records, rule_plans
+from leadflow.services import planned_events, planned_sweeps, records, rule_plans
 from leadflow.services.processing import Desk
 from leadflow.services.rule_plans import UNBOUNDED, Bounds, ListedCount, RulePlan, RulesPlan, make_plan
 from leadflow.services.rule_sets import live_documents
@@ -114,6 +114,13 @@ def forged(postgres_url: str, configured_template: str) -> Iterator[Scene]:
         replay(scene, load(seed=42, leads=LEADS).events)
         work_by_hand(scene)
         yield scene
+
+
+@pytest.fixture(autouse=True)
+def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So small that the contacts of a company come on several of them, as they do where there are many."""
+    monkeypatch.setattr(planned_sweeps, "PAGE", 23)
+    monkeypatch.setattr(planned_events, "PAGE", 41)
 
 
 def replay(scene: Scene, events: Sequence[LogEvent]) -> None:
