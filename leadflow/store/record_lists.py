@@ -19,7 +19,7 @@ from leadflow.store.searches import id_of, rows_within, sampled_ids
 from leadflow.store.tables import CompanyRow, ContactRow
 
 # What is typed into the quick search finds so many records; whoever means one of more types another letter.
-MAX_QUICKLY_FOUND = 5_000
+MAX_QUICKLY_FOUND = 1_500
 GROUP_COUNT_MILLISECONDS = 60
 GROUP_SAMPLE_MILLISECONDS = 120
 MAX_GROUPS = 60

@@ -11,6 +11,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, literal, or_, select, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql import ClauseElement, Executable
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
 
@@ -101,12 +104,23 @@ def sampled_ids(connection: Connection, subject: Subject) -> tuple[ColumnElement
     return or_(*(one.between(low, high) for low, high in stretches)), covered / (last - first + 1)
 
 
+class _Explain(Executable, ClauseElement):
+    """What the planner says of a question, as JSON."""
+
+    inherit_cache = False
+
+    def __init__(self, question: Select[Any]) -> None:
+        self.question = question
+
+
+@compiles(_Explain)
+def _render_explain(element: _Explain, compiler: SQLCompiler, **more: Any) -> str:
+    return f"EXPLAIN (FORMAT JSON) {compiler.process(element.question, **more)}"
+
+
 def _plan_of(connection: Connection, query: Select[Any]) -> Mapping[str, Any]:
     """What the server's planner expects of a question: `Plan Rows`, `Total Cost`."""
-    compiled = query.compile(dialect=connection.dialect)
-    given = compiled.construct_params(escape_names=False)
-    plan = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {compiled}", given).scalar_one()
-    return dict(plan[0]["Plan"])
+    return dict(connection.execute(_Explain(query)).scalar_one()[0]["Plan"])
 
 
 def first_within(connection: Connection, milliseconds: int, query: Select[Any]) -> Row[Any] | None:

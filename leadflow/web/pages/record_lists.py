@@ -397,7 +397,38 @@ def _groups(connection: Connection, lists: Lists, asked: Asked, search: Search) 
     if by_group:
         headings = _by_category_group(lists, known, headings)
     column = None if by_group else Column(path, known.label, known)
-    return [_shown(connection, lists, asked, search, column, one) for one in headings[:MAX_GROUPS_SHOWN]]
+    return _with_rows(connection, asked, column, _walk(lists, asked, search), headings[:MAX_GROUPS_SHOWN])
+
+
+def _with_rows(
+    connection: Connection, asked: Asked, column: Column | None, walk: Walk, headings: Sequence[_Heading]
+) -> list[GroupShown]:
+    """The headings with the first records of each; what all of them need is read at once."""
+    ids = [_first_ids(connection, walk, one.narrowing) for one in headings]
+    rows = {one.record.id: one for one in rows_of(connection, asked.subject, [one for few in ids for one in few])}
+    return [
+        GroupShown(
+            one.label,
+            column,
+            one.value,
+            one.count,
+            one.is_exact,
+            [rows[record_id] for record_id in few if record_id in rows],
+            asked.url(group_by="", where=both(asked.where, one.clause)),
+        )
+        for one, few in zip(headings, ids, strict=True)
+    ]
+
+
+def _first_ids(connection: Connection, walk: Walk, narrowing: ColumnElement[bool]) -> list[int]:
+    """The first records of a group; of the newest ones, if its order would take too long."""
+    walk = replace(walk, narrowing=(*walk.narrowing, narrowing), is_backwards=False)
+    window = walk.window(connection, None, GROUP_ROWS, LOOK_MILLISECONDS // 2)
+    if window is None:
+        newest = is_among_newest(connection, walk.subject, NEWEST_RECORDS)
+        walk = replace(walk, narrowing=(*walk.narrowing, newest))
+        window = walk.window(connection, None, GROUP_ROWS, PATIENT_MILLISECONDS)
+    return window.ids if window else []
 
 
 def _label(lists: Lists, known: Field, value: Any) -> str:
@@ -433,21 +464,6 @@ def _by_category_group(lists: Lists, known: Field, headings: list[_Heading]) -> 
             total = sum(one.count for one in members)
             found.append(_Heading(wording.group_name(group), keys, total, is_exact, clause, narrowing))
     return found
-
-
-def _shown(
-    connection: Connection, lists: Lists, asked: Asked, search: Search, column: Column | None, one: _Heading
-) -> GroupShown:
-    walk = _walk(lists, asked, search)
-    walk = replace(walk, narrowing=(*walk.narrowing, one.narrowing), is_backwards=False)
-    window = walk.window(connection, None, GROUP_ROWS, LOOK_MILLISECONDS // 2)
-    if window is None:
-        newest = is_among_newest(connection, asked.subject, NEWEST_RECORDS)
-        walk = replace(walk, narrowing=(*walk.narrowing, newest))
-        window = walk.window(connection, None, GROUP_ROWS, PATIENT_MILLISECONDS)
-    rows = rows_of(connection, asked.subject, window.ids if window else [])
-    url = asked.url(group_by="", where=both(asked.where, one.clause))
-    return GroupShown(one.label, column, one.value, one.count, one.is_exact, rows, url)
 
 
 def both(where: Any | None, clause: Any) -> Any:
