@@ -35,6 +35,7 @@ from leadflow.store.tables import (
 # Counts beside the navigation stop here: more than this many is shown as "99+".
 COUNT_LIMIT = 100
 SHOWN_TASKS = 12
+LOOKED_AT_RUNS = 5_000
 TOLD_EVENTS = ("form_submitted", "sale")
 
 
@@ -229,11 +230,18 @@ def body_of(connection: Connection, event_id: int) -> Body:
 
 
 def newest_runs(connection: Connection, rule: str, *, only_telling: bool, limit: int) -> list[reads.RunView]:
-    """The latest traces of a rule; `only_telling` leaves out those that missed by more than one clause."""
-    query = select(RunRow.id).where(RunRow.rule == rule)
+    """The latest traces of a rule; `only_telling` leaves out those that missed by more than one clause.
+
+    A rule that never comes near is not looked for further back than its newest `LOOKED_AT_RUNS` traces.
+    """
+    query = select(RunRow.id, RunRow.at, RunRow.outcome, RunRow.is_near_miss).where(RunRow.rule == rule)
+    newest = (
+        query.order_by(RunRow.at.desc(), RunRow.id.desc()).limit(LOOKED_AT_RUNS if only_telling else limit).subquery()
+    )
+    chosen = select(newest.c.id).order_by(newest.c.at.desc(), newest.c.id.desc()).limit(limit)
     if only_telling:
-        query = query.where(or_(RunRow.outcome != "no_match", RunRow.is_near_miss))
-    ids = list(connection.scalars(query.order_by(RunRow.at.desc(), RunRow.id.desc()).limit(limit)))
+        chosen = chosen.where(or_(newest.c.outcome != "no_match", newest.c.is_near_miss))
+    ids = list(connection.scalars(chosen))
     return sorted(runs_by_id(connection, ids).values(), key=lambda one: (one.at, one.id), reverse=True)
 
 
@@ -260,12 +268,6 @@ def events_by_id(connection: Connection, ids: Collection[int]) -> dict[int, Even
         return {}
     rows = connection.execute(select(EventRow.id, EventRow.type, EventRow.fields).where(EventRow.id.in_(ids)))
     return {row.id: EventName(row.type, row.fields) for row in rows}
-
-
-def last_fired_at(connection: Connection, rule: str) -> datetime | None:
-    """When the rule last did something."""
-    query = select(RunRow.at).where(RunRow.rule == rule, RunRow.outcome == "fired")
-    return connection.scalar(query.order_by(RunRow.at.desc()).limit(1))
 
 
 # -- timelines ---------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from leadflow.store.tables import RunDayRow
 SETTLED_AFTER = timedelta(hours=2)
 FIRST_COUNT_DAYS = 45
 # Of each rule, at most so many of the newest traces are counted while somebody waits.
-MAX_COUNTED_LIVE = 2_000
+MAX_COUNTED_LIVE = 1_000
 
 # The rules that have traces: a walk along the index of (rule, at), whatever their number.
 _RULES = """
@@ -65,6 +65,11 @@ def count_finished_days(connection: Connection, now: datetime) -> None:
     since = until - timedelta(days=FIRST_COUNT_DAYS) if counted is None else _start_of(counted + timedelta(days=1))
     if since < until:
         connection.execute(text(_COUNT_DAYS), {"since": since, "until": until})
+
+
+def rules_with_runs(connection: Connection) -> list[str]:
+    """The rules that were ever tried, by name."""
+    return list(connection.scalars(text(f"{_RULES} SELECT rule FROM named WHERE rule IS NOT NULL")))
 
 
 def forget_counted_days(connection: Connection) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Date, Select, cast, func, select
@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Date, Select, cast, func, select
 from leadflow.errors import NotFound
 from leadflow.store.reads.rows import IS_ACTIVE, contacts_with_category, effective_category
 from leadflow.store.reads.views import CategoryView, DayCount, LeadStatusView, RuleCounts
-from leadflow.store.tables import CategoryRow, CompanyRow, ContactRow, EventRow, LeadStatusRow, RunRow
+from leadflow.store.run_days import days_of_rules, rules_with_runs
+from leadflow.store.tables import CategoryRow, CompanyRow, ContactRow, EventRow, LeadStatusRow
 
 SAMPLE_SIZE = 20
 
@@ -119,19 +120,18 @@ def events_per_day(connection: Connection, since: datetime) -> list[DayCount]:
 
 
 def rule_counts(connection: Connection, since: datetime) -> dict[str, RuleCounts]:
-    """How each rule ended since then, by slug; rules that were never tried are missing."""
-    query = (
-        select(RunRow.rule, RunRow.outcome, func.count(), func.count().filter(RunRow.is_near_miss), func.max(RunRow.at))
-        .where(RunRow.at >= since)
-        .group_by(RunRow.rule, RunRow.outcome)
-    )
+    """How each rule ended since the beginning of that day (UTC), by slug; rules that were never tried are missing.
+
+    Days that are over were counted once; of today the newest traces of each rule count, see `run_days`.
+    """
     found: dict[str, RuleCounts] = {}
-    for rule, outcome, count, near_misses, last_at in connection.execute(query):
-        known = found.get(rule, RuleCounts(rule, {}, 0, None))
-        found[rule] = RuleCounts(
-            rule,
-            {**known.outcomes, outcome: count},
-            known.near_misses + near_misses,
-            last_at if outcome == "fired" else known.last_fired_at,
+    for one in days_of_rules(connection, rules_with_runs(connection), since.astimezone(UTC).date()):
+        known = found.get(one.rule, RuleCounts(one.rule, {}, 0, None))
+        fired = [at for at in (known.last_fired_at, one.last_at if one.outcome == "fired" else None) if at is not None]
+        found[one.rule] = RuleCounts(
+            one.rule,
+            {**known.outcomes, one.outcome: known.outcomes.get(one.outcome, 0) + one.runs},
+            known.near_misses + one.near_misses,
+            max(fired, default=None),
         )
     return found

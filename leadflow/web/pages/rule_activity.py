@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from leadflow.rules.model import Rule, RuleStatus
 from leadflow.store.run_days import DayOfRule, days_of_rules
-from leadflow.web.pages import charts
+from leadflow.web.pages import charts, desk
 
 DAYS = 30
 ACTED = ("fired", "waiting", "proposed")
@@ -99,10 +99,10 @@ def _bars_of(day: Day, index: int, highest: int) -> Iterable[Bar]:
 
 def activities(connection: Connection, slugs: Collection[str], now: datetime) -> dict[str, Activity]:
     """How each of these rules did, by its slug."""
-    today = now.astimezone(UTC).date()
-    since = today - timedelta(days=DAYS - 1)
+    since = now.astimezone(UTC).date() - timedelta(days=DAYS - 1)
+    asked = tuple(sorted(slugs))
     of_rule: dict[str, list[DayOfRule]] = defaultdict(list)
-    for one in days_of_rules(connection, slugs, since):
+    for one in desk.kept(("days of rules", asked, since), connection, lambda it: days_of_rules(it, asked, since)):
         of_rule[one.rule].append(one)
     return {slug: _sum_up(of_rule[slug], since) for slug in slugs}
 

@@ -10,12 +10,13 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 from sqlalchemy import Connection
 
+from leadflow.rules.linting import NO_DATA, Data, lint
 from leadflow.rules.model import Rule
-from leadflow.rules.parsing import ParsedRules, parse_documents
+from leadflow.rules.parsing import ParsedRules
 from leadflow.rules.parsing.outline import outline_of
 from leadflow.rules.problems import Problem
 from leadflow.rules.testing.running import failing_tests
-from leadflow.services.linting import review
+from leadflow.services.linting import StoredData, setting_of
 from leadflow.services.rule_tests import ground_of_lists
 from leadflow.store.lists import Lists
 from leadflow.web.pages import desk, rulebook, rules
@@ -35,12 +36,14 @@ class RuleInWords:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Everything that was found: here and in other documents, the rules in words, and why it cannot be published."""
+    """Everything that was found: here and, where it is grave, in other documents; the rules in words; and why it cannot
+    be published, empty if it can."""
 
     problems: Sequence[Problem]
     elsewhere: Sequence[Problem]
     rules: Sequence[RuleInWords]
     reason: str
+    is_checked: bool = True
 
     def count(self, severity: str) -> int:
         """How many problems of one severity there are."""
@@ -53,6 +56,8 @@ class Verdict:
     @property
     def words(self) -> str:
         """`2 errors, 1 note`."""
+        if not self.is_checked:
+            return str(_("Not checked yet"))
         errors, warnings, notes = (self.count(one) for one in ("error", "warning", "note"))
         said = (
             ngettext("%(num)s error", "%(num)s errors", errors) if errors else "",
@@ -64,20 +69,33 @@ class Verdict:
     @property
     def tone(self) -> str:
         """The gravest of what was found."""
+        if not self.is_checked:
+            return "open"
         return "error" if self.count("error") else "warning" if self.count("warning") else "fine"
 
 
-def check(connection: Connection, sheet: Sheet) -> Verdict:
-    """The same as `leadflow rules check` says, and the tests that keep a live rule from being published."""
-    lists = desk.lists(connection)
-    found = review(connection, sheet.documents, desk.now())
-    parsed = parse_documents(sheet.documents, lists.catalogue)
-    if not parsed.problems:
+def check(connection: Connection, sheet: Sheet, *, asks_records: bool = True) -> Verdict:
+    """The same as `leadflow rules check` says, and the tests that keep a live rule from being published.
+
+    Without `asks_records` nothing is looked up among the records: what is found then has no numbers and no examples.
+    """
+    lists, now = desk.lists(connection), desk.now()
+    parsed = rulebook.read(sheet.documents, lists)
+    found = parsed.problems
+    if not found:
+        data: Data = StoredData(connection, lists.catalogue, now) if asks_records else NO_DATA
+        found = lint(parsed.rule_set, sheet.documents, setting_of(lists, now, data))
         found = (*found, *failing_tests(parsed.rule_set.rules, parsed.tests, ground_of_lists(lists)))
     here = sorted((one for one in found if one.file == sheet.name), key=lambda one: (one.line, one.column))
-    elsewhere = [one for one in found if one.file != sheet.name]
-    grave = [one for one in elsewhere if one.severity == "error"]
-    return Verdict(here, grave, _in_words(parsed, sheet.name, lists), _reason(sheet, [*here, *grave]))
+    grave = [one for one in found if one.file != sheet.name and one.severity == "error"]
+    return Verdict(here, grave, in_words(parsed, sheet.name, lists), _reason(sheet, [*here, *grave]))
+
+
+def read_only(connection: Connection, sheet: Sheet) -> Verdict:
+    """The rules in words before anything was checked."""
+    lists = desk.lists(connection)
+    found = in_words(rulebook.read(sheet.documents, lists), sheet.name, lists)
+    return Verdict((), (), found, _reason(sheet, ()), is_checked=False)
 
 
 def _reason(sheet: Sheet, problems: Iterable[Problem]) -> str:
@@ -89,7 +107,7 @@ def _reason(sheet: Sheet, problems: Iterable[Problem]) -> str:
     return "" if sheet.is_changed else str(_("Nothing differs from what is live."))
 
 
-def _in_words(parsed: ParsedRules, name: str, lists: Lists) -> list[RuleInWords]:
+def in_words(parsed: ParsedRules, name: str, lists: Lists) -> list[RuleInWords]:
     own = sorted((one for one in parsed.rule_set.rules if one.document == name), key=lambda one: one.line)
     return [RuleInWords(one, rulebook.trigger_words(one, lists), rules.in_words(one, lists, desk.now())) for one in own]
 

@@ -24,7 +24,9 @@ from leadflow.web.pages.rule_sheets import Sheet, account_id, open_sheet, sent_s
 from leadflow.web.pages.rule_templates import TEMPLATES, write_template
 
 PANELS = ("words", "tests", "plan", "form", "explain")
+# What the page's own script sends: `quick` while somebody types, so that no record is looked up for it.
 FRAGMENT = "X-Fragment"
+QUICK = "quick"
 
 
 def register(pages: Blueprint) -> None:
@@ -62,7 +64,10 @@ def _register_trials(pages: Blueprint) -> None:
     def check_document(name: str) -> Any:
         with desk.reading() as connection:
             sheet = sent_sheet(connection, name)
-            return _told(connection, sheet) if _wants_fragment() else _show(connection, sheet, "words")
+            verdict = rule_checks.check(connection, sheet, asks_records=request.headers.get(FRAGMENT) != QUICK)
+            if _wants_fragment():
+                return _told(connection, sheet, verdict)
+            return _show(connection, sheet, "words", verdict=verdict)
 
     @pages.post("/rules/documents/<path:name>/tests")
     @requires("editor")
@@ -123,13 +128,13 @@ def _wants_fragment() -> bool:
 
 
 def _show(connection: Connection, sheet: Sheet, panel: str, code: int = 200, /, **more: Any) -> Any:
-    verdict = rule_checks.check(connection, sheet) if desk.can_edit() else None
+    verdict = more.pop("verdict", None) or rule_checks.read_only(connection, sheet)
     lines = rule_checks.rule_lines(sheet)
     asked = desk.asked("rule")
     values = {
         "sheet": sheet,
         "verdict": verdict,
-        "problems": rule_checks.as_json(verdict) if verdict else [],
+        "problems": rule_checks.as_json(verdict),
         "names": rule_checks.names_in(sheet),
         "rule_lines": lines,
         "start": next((one["line"] for one in lines if one["slug"] == asked), None),
@@ -154,9 +159,8 @@ def _live_slugs(connection: Connection, sheet: Sheet) -> list[tuple[str, str]]:
     return [(one.slug, one.title or one.slug) for one in own]
 
 
-def _told(connection: Connection, sheet: Sheet) -> Any:
+def _told(connection: Connection, sheet: Sheet, verdict: Verdict) -> Any:
     """What the editor's script shows after a check."""
-    verdict = rule_checks.check(connection, sheet)
     values = {"sheet": sheet, "verdict": verdict, "lists": desk.lists(connection)}
     return jsonify(
         problems=rule_checks.as_json(verdict),
@@ -303,8 +307,9 @@ def _publish(name: str) -> Any:
 def _show_again(name: str, code: int, /, **more: Any) -> Any:
     with desk.reading() as connection:
         sheet = sent_sheet(connection, name)
-        refusal = "" if sheet.meanwhile else _refusal(rule_checks.check(connection, sheet))
-        return _show(connection, sheet, "words", code, **{"refusal": refusal, **more})
+        verdict = rule_checks.check(connection, sheet)
+        refusal = "" if sheet.meanwhile else _refusal(verdict)
+        return _show(connection, sheet, "words", code, **{"refusal": refusal, "verdict": verdict, **more})
 
 
 def _refusal(verdict: Verdict) -> str:

@@ -10,14 +10,14 @@ from flask_babel import gettext as _
 from sqlalchemy import Connection
 
 from leadflow.rules.conditions import leaves_of
-from leadflow.rules.parsing import ParsedRules, parse_documents
+from leadflow.rules.parsing import ParsedRules
 from leadflow.rules.problems import Problem
 from leadflow.rules.testing.examining import ClauseSeen
 from leadflow.rules.testing.views import RuleTestsView, TestedRuleView, view_of
 from leadflow.services.rule_plans import ListedCount, RulePlan, make_plan
 from leadflow.services.rule_tests import ground_of_lists, run_tests
 from leadflow.web.config import web_config
-from leadflow.web.pages import desk
+from leadflow.web.pages import desk, rulebook
 from leadflow.web.pages.rule_sheets import Sheet
 
 # Each test is run for each mutant that it might notice; more than this is for the command line.
@@ -36,7 +36,7 @@ class Tried:
 def try_tests(connection: Connection, sheet: Sheet) -> Tried:
     """Run the tests of this document's rules, wherever they are written, in memory and as SQL."""
     lists = desk.lists(connection)
-    parsed = parse_documents(sheet.documents, lists.catalogue)
+    parsed = rulebook.read(sheet.documents, lists)
     if parsed.problems:
         return Tried(parsed.problems)
     own = of_document(parsed, sheet.name)

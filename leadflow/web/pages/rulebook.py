@@ -33,7 +33,7 @@ class _Known:
         return isinstance(other, _Known) and other.lists.revision == self.lists.revision
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _parse(documents: tuple[tuple[str, str], ...], known: _Known) -> ParsedRules:
     return parse_documents(dict(documents), known.lists.catalogue)
 

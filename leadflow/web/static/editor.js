@@ -2,7 +2,9 @@
 
 import { makeEditor, RuleSchema } from "./vendor/editor.bundle.js";
 
+// While somebody types, what needs no record is checked; at rest, everything.
 const CHECK_AFTER = 400;
+const CHECK_ALL_AFTER = 1600;
 const KEEP_AFTER = 900;
 
 const form = document.getElementById("rule-form");
@@ -40,7 +42,8 @@ fetch(form.dataset.schema, { headers: { Accept: "application/json" } })
 function textChanged(text) {
   area.value = text;
   if (!canEdit) return;
-  later("check", check, CHECK_AFTER);
+  later("check", () => check("quick"), CHECK_AFTER);
+  later("check all", () => check("full"), CHECK_ALL_AFTER);
   later("keep", keep, KEEP_AFTER);
   markPanelsOld();
 }
@@ -53,11 +56,11 @@ function later(name, act, milliseconds) {
 
 /** The form as it is, sent to one of its addresses; a newer question of the same name gives up the older one. */
 const asking = {};
-async function ask(name, address) {
+async function ask(name, address, depth = "full") {
   asking[name]?.abort();
   asking[name] = new AbortController();
   const answer = await fetch(address, {
-    method: "POST", body: new FormData(form), headers: { "X-Fragment": "1" }, signal: asking[name].signal,
+    method: "POST", body: new FormData(form), headers: { "X-Fragment": depth }, signal: asking[name].signal,
   });
   if (answer.status === 401) location.reload();
   if (!answer.ok) throw new Error(`${answer.status}`);
@@ -70,11 +73,11 @@ const state = $("[data-check-state]");
 const publish = $("[data-publish]");
 const isStuck = publish?.disabled ?? false;
 
-async function check() {
+async function check(depth) {
   state.textContent = said("Checking");
   state.className = "check-state push";
   try {
-    show(await (await ask("check", form.dataset.check)).json());
+    show(await (await ask("check", form.dataset.check, depth)).json());
   } catch (error) {
     if (error.name !== "AbortError") state.textContent = said("Failed");
   }
@@ -283,4 +286,7 @@ becomeTabs();
 if (form.dataset.start) editor.goTo(Number(form.dataset.start));
 const wanted = /^#line-(\d+)$/.exec(location.hash);
 if (wanted) editor.goTo(Number(wanted[1]));
-if (canEdit) mayPublish($("[data-reason]").textContent.trim());
+if (canEdit) {
+  mayPublish($("[data-reason]").textContent.trim());
+  if (!form.dataset.checked) check("full");
+}
