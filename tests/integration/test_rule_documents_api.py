@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from leadflow.services import rule_documents
+from leadflow.services.access import Role, create_account
 from tests.integration.api_support import problem_of
 from tests.integration.test_rule_sets import TWELVE_MISTAKES
 from tests.support.scenes import Scene
@@ -206,3 +208,41 @@ def test_who_looks_may_read_and_who_edits_may_publish(
 
 def test_what_is_not_there_yet_is_not_found(scene: Scene) -> None:
     problem_of(scene.post("/rules/backtest", {"documents": {}}), 404)
+
+
+# What the editor's screens ask ---------------------------------------------------------------------------------------
+
+
+def test_what_a_person_typed_is_kept_until_it_is_published_or_dropped(scene: Scene) -> None:
+    with scene.engine.begin() as connection:
+        anna, bo = (create_account(connection, f"{n}@x.example", n, Role.EDITOR, scene.clock()) for n in ("Anna", "Bo"))
+        rule_documents.keep_draft(connection, anna, NAME, "half a ru\r\nle", 1, scene.clock())
+        scene.clock.pass_by(minutes=1)
+        rule_documents.keep_draft(connection, anna, NAME, "half a rule\r\n", 1, scene.clock())
+
+    with scene.engine.begin() as connection:
+        kept = rule_documents.read_draft(connection, anna, NAME)
+        assert kept is not None
+        assert (kept.text, kept.based_on, kept.updated_at) == ("half a rule\n", 1, scene.clock())
+        assert rule_documents.read_draft(connection, bo, NAME) is None
+        assert rule_documents.others_at_work(connection, bo, NAME) == [("Anna", scene.clock())]
+        assert [one.document for one in rule_documents.read_drafts(connection, anna)] == [NAME]
+        assert rule_documents.drop_draft(connection, anna, NAME)
+        assert not rule_documents.drop_draft(connection, anna, NAME)
+
+
+def test_an_edit_is_told_what_a_later_apply_does_with_it(scene: Scene) -> None:
+    def told() -> str:
+        with scene.engine.connect() as connection:
+            return rule_documents.what_apply_will_do(connection)
+
+    before = told()
+    put(scene, FINE, live(scene))
+    after = told()
+    scene.publish_documents({NAME: FINE.replace("fair", "fairs")})
+
+    assert before.startswith("These rules come from config/")
+    assert "refuses to overwrite the edit" in before
+    assert after.startswith(f"Edited here, not in files: {NAME} (by admin person, 1 March 2026).")
+    assert "`leadflow rules pull` takes it over" in after
+    assert told().startswith("These rules come from files")
