@@ -51,6 +51,30 @@ def entries_of(text: str, slug: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def part_at(text: str, slug: str, line: int, column: int) -> tuple[str, int | None] | None:
+    """Which entry of the rule a place is in, and which item of its list; None outside the rule. Both count from 1."""
+    try:
+        node = _rule_node(yaml.compose(text, Loader=_LOADER), slug)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
+    here = (line - 1, column - 1)
+    if node is None or not _at(node) <= here <= (node.end_mark.line, node.end_mark.column):
+        return None
+    found = [(str(key.value), value) for key, value in node.value if _at(key) <= here]
+    if not found:
+        return None
+    name, value = found[-1]
+    if name == "if" and isinstance(value, yaml.MappingNode) and len(value.value) == 1:
+        value = value.value[0][1]
+    items = value.value if isinstance(value, yaml.SequenceNode) else []
+    before = [number for number, item in enumerate(items) if _at(item) <= here]
+    return name, before[-1] if before else None
+
+
+def _at(node: Any) -> tuple[int, int]:
+    return node.start_mark.line, node.start_mark.column
+
+
 def rewrite_rule(text: str, slug: str, wanted: Mapping[str, Any]) -> str:
     """The text with other entries in one rule. Raises: Unwritable."""
     before = _outside(text, slug)
