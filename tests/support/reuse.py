@@ -9,12 +9,22 @@ from tests.support import servers
 
 # What makes a database an installation; a test that changed any of it gets its database dropped, not emptied. The
 # number of its revision is none of it: a change to a source moves it on, and the next test's processes are new.
-KEPT = ("alembic_version", "category", "lead_status", "lifecycle_edge", "installation", "rule_set", "rule_document")
+KEPT = (
+    "alembic_version",
+    "category",
+    "lead_status",
+    "lifecycle_edge",
+    "installation",
+    "rule_set",
+    "rule_document",
+    "selection",
+)
 
 _FINGERPRINT = """
     SELECT (SELECT string_agg(c::text, '|' ORDER BY key) FROM category c),
            (SELECT string_agg(s::text, '|' ORDER BY key) FROM lead_status s),
            (SELECT string_agg(e::text, '|' ORDER BY id) FROM lifecycle_edge e),
+           (SELECT string_agg(o::text, '|' ORDER BY id) FROM selection o),
            (SELECT (on_reentry, custom_fields::text, events::text)::text FROM installation),
            (SELECT string_agg(v::text, '|') FROM alembic_version v),
            (SELECT md5(string_agg(attrelid::regclass || '.' || attname, '|' ORDER BY attrelid, attnum))
