@@ -38,7 +38,8 @@ def paths(site: Site) -> list[str]:
         *(f"/sweeps/{site.id(SWEEP_OF.format(slug))}" for slug in SCHEDULED),
         *(
             "/companies?q=nothing-like-it",
-            "/rules",
+            *("/rules", "/rules?status=attention", "/rules/new", "/rules/versions", "/rules/versions/1?against=live"),
+            *("/rules/documents/our-rules.yaml/edit", "/rules/documents/lists/freemail.txt/edit", "/lifecycle"),
             "/tasks",
             "/outbox",
             "/sweeps",
