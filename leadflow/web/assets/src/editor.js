@@ -108,7 +108,7 @@ function extensions({ label, isReadOnly, known, onChange, onMove }) {
       ...closeBracketsKeymap, ...defaultKeymap, ...searchKeymap, ...historyKeymap, ...foldKeymap, ...completionKeymap, ...lintKeymap,
       indentWithTab,
     ]),
-    EditorView.contentAttributes.of({ "aria-label": label, spellcheck: "false" }),
+    EditorView.contentAttributes.of({ "aria-label": label, spellcheck: "false", tabindex: "0" }),
     EditorView.domEventHandlers({ beforeinput: replaceSelected }),
     EditorState.readOnly.of(isReadOnly),
     EditorView.updateListener.of((update) => {
