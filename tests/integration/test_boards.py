@@ -107,6 +107,7 @@ def test_a_lane_read_window_by_window_has_the_same_cards(
 
     at_once = all_cards()
     monkeypatch.setattr(lanes, "CHEAP", -1.0)
+    monkeypatch.setattr(lanes, "CHEAP_IF_NARROWED", -1.0)
     monkeypatch.setattr(lanes, "WINDOW", 2)
 
     assert all_cards() == at_once

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,20 @@ Record = reads.CompanyView | reads.ContactView
 
 
 @dataclass(frozen=True, slots=True)
+class Ways:
+    """How the addresses of a board's cards begin; what follows is the record's id. Made once for hundreds of cards."""
+
+    record: str
+    move: str
+
+
+def _ways(board: Board) -> Ways:
+    is_company = board.subject == "company"
+    record = url_for("pages.company", company_id=0) if is_company else url_for("pages.contact", contact_id=0)
+    return Ways(record.removesuffix("0"), url_for("pages.board_card", key=board.key, record_id=0).removesuffix("0"))
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """A record on a board, with its company if it is a contact's."""
 
@@ -54,7 +68,16 @@ class Card:
     name: str
     company: reads.CompanyView | None
     lane: str
+    ways: Ways
     is_inactive: bool = False
+
+    @property
+    def url(self) -> str:
+        return f"{self.ways.record}{self.record.id}"
+
+    @property
+    def move_url(self) -> str:
+        return f"{self.ways.move}{self.record.id}"
 
     @property
     def owner(self) -> str | None:
@@ -113,7 +136,7 @@ def _show_board(board: Board) -> Any:
         return desk.go(url_for("pages.board", key=board.key, **_filters()))
     with desk.reading() as connection:
         wanted, problem = _wanted(connection, board)
-        shown = [_lane_shown(connection, board, one, wanted) for one in lanes_of(board, desk.lists(connection))]
+        shown = _lanes_shown(connection, board, lanes_of(board, desk.lists(connection)), wanted)
         lanes = [one for one in shown if one.cards or not one.lane.is_retired]
         frame = _frame(connection, board, wanted, problem)
         return desk.show(connection, "boards.html", "boards", 422 if problem else 200, lanes=lanes, **frame)
@@ -124,19 +147,24 @@ def _show_lane(board: Board, lane_key: str) -> Any:
     with desk.reading() as connection:
         wanted, problem = _wanted(connection, board)
         lane = lane_of(board, desk.lists(connection), lane_key)
-        shown = _lane_shown(connection, board, lane, wanted, desk.asked_after())
+        (shown,) = _lanes_shown(connection, board, [lane], wanted, desk.asked_after())
         frame = _frame(connection, board, wanted, problem)
         if request.headers.get("HX-Request"):
-            return render_template("parts/board_cards.html", shown=shown, can_edit=desk.can_edit(), **frame)
+            return render_template("parts/board_more.html", shown=shown, can_edit=desk.can_edit(), **frame)
         return desk.show(connection, "boards.html", "boards", 422 if problem else 200, lanes=[shown], **frame)
 
 
-def _lane_shown(
-    connection: Connection, board: Board, lane: Lane, wanted: Wanted, after: int | None = None
-) -> LaneShown:
-    lists = desk.lists(connection)
-    page = read_cards(connection, board, lane, lists, wanted, desk.now(), after=after, limit=CARDS_A_PAGE)
-    return LaneShown(lane, page, _cards_of(connection, board, page.ids))
+def _lanes_shown(
+    connection: Connection, board: Board, lanes: Sequence[Lane], wanted: Wanted, after: int | None = None
+) -> list[LaneShown]:
+    """A page of each lane; the records of all of them are read at once."""
+    lists, now = desk.lists(connection), desk.now()
+    found = [read_cards(connection, board, one, lists, wanted, now, after=after, limit=CARDS_A_PAGE) for one in lanes]
+    cards = _cards_of(connection, board, {number for page in found for number in page.ids})
+    return [
+        LaneShown(lane, page, [cards[one] for one in page.ids if one in cards])
+        for lane, page in zip(lanes, found, strict=True)
+    ]
 
 
 def _frame(connection: Connection, board: Board, wanted: Wanted, problem: str) -> dict[str, Any]:
@@ -191,28 +219,29 @@ def _title(board: Board) -> str:
 # -- cards -------------------------------------------------------------------------------------------------------------
 
 
-def _cards_of(connection: Connection, board: Board, ids: Iterable[int]) -> list[Card]:
-    """These records as cards, in this order."""
-    wanted = list(ids)
-    if not wanted:
-        return []
+def _cards_of(connection: Connection, board: Board, ids: set[int]) -> dict[int, Card]:
+    """These records as cards, by id."""
+    if not ids:
+        return {}
+    ways = _ways(board)
     if board.subject == "company":
-        companies = reads.companies_by_id(connection, set(wanted))
-        return [_company_card(board, companies[one]) for one in wanted if one in companies]
-    contacts = reads.contacts_by_id(connection, set(wanted))
+        return {one: _company_card(board, it, ways) for one, it in reads.companies_by_id(connection, ids).items()}
+    contacts = reads.contacts_by_id(connection, ids)
     at = {one.company_id for one in contacts.values() if one.company_id is not None}
     companies = reads.companies_by_id(connection, at) if at else {}
-    return [_contact_card(board, contacts[one], companies) for one in wanted if one in contacts]
+    return {one: _contact_card(board, it, companies, ways) for one, it in contacts.items()}
 
 
-def _company_card(board: Board, company: reads.CompanyView) -> Card:
-    return Card(company, wording.company_name(company), company, _lane_key(board, company))
+def _company_card(board: Board, company: reads.CompanyView, ways: Ways) -> Card:
+    return Card(company, wording.company_name(company), company, _lane_key(board, company), ways)
 
 
-def _contact_card(board: Board, contact: reads.ContactView, companies: dict[int, reads.CompanyView]) -> Card:
+def _contact_card(
+    board: Board, contact: reads.ContactView, companies: dict[int, reads.CompanyView], ways: Ways
+) -> Card:
     company = companies.get(contact.company_id) if contact.company_id is not None else None
     is_inactive = board.field == "lead_status" and not contact.lead_status_active
-    return Card(contact, wording.contact_name(contact), company, _lane_key(board, contact), is_inactive)
+    return Card(contact, wording.contact_name(contact), company, _lane_key(board, contact), ways, is_inactive)
 
 
 def _lane_key(board: Board, record: Record) -> str:
@@ -225,10 +254,10 @@ def _lane_key(board: Board, record: Record) -> str:
 
 def _card(connection: Connection, board: Board, record_id: int) -> Card:
     """One record as a card. Raises: NotFound."""
-    found = _cards_of(connection, board, [record_id])
+    found = _cards_of(connection, board, {record_id})
     if not found:
         raise NotFound(f"There is no {board.subject} {record_id}.")
-    return found[0]
+    return found[record_id]
 
 
 # -- moving ------------------------------------------------------------------------------------------------------------
@@ -273,7 +302,7 @@ def _as_json(board: Board, record_id: int, outcome: Outcome) -> Any:
     with desk.reading() as connection:
         card = _card(connection, board, record_id)
         lane = lane_of(board, desk.lists(connection), card.lane)
-        html = render_template("parts/board_card.html", card=card, board=board, can_edit=desk.can_edit())
+        html = render_template("parts/board_moved.html", card=card, board=board, can_edit=desk.can_edit())
     told = {"card": html, "lane": lane.key, "is_moved": not outcome.refusal}
     if not outcome.refusal:
         said = _("%(name)s moved to %(lane)s.", name=card.name, lane=lane.name)
