@@ -34,6 +34,10 @@ def paths(site: Site) -> list[str]:
             "/companies?q=nord",
             "/contacts",
             "/contacts?status=active",
+            "/contacts?group_by=contact.lead_status",
+            '/contacts?where={"any":[{"contact.tags":["spring"]},{"last_event":{"of":"sale","within_last":"9 days"}}]}',
+            '/companies?columns=domain,category_group&where={"company.category":["lead"]}',
+            "/bulk/contact?of=all&status=active",
         ),
         *(f"/sweeps/{site.id(SWEEP_OF.format(slug))}" for slug in SCHEDULED),
         *(

@@ -13,6 +13,7 @@ function showPicked(pick) {
 }
 
 let waiting;
+let isDropping = false; // the button that has the focus is about to go
 function recountSoon(criteria) {
   clearTimeout(waiting);
   waiting = setTimeout(() => criteria.querySelector("#criteria-count")?.dispatchEvent(new CustomEvent("recount")), COUNT_DELAY);
@@ -36,8 +37,8 @@ document.addEventListener("click", (event) => {
   if (button) {
     const criteria = button.closest("[data-criteria]");
     criteria.querySelector("[data-drop]").value = button.dataset.dropLine;
+    isDropping = true;
     redraw(criteria);
-    criteria.querySelector(".criteria-more select").focus();
   }
   for (const open of document.querySelectorAll("[data-pick][open]")) if (!open.contains(event.target)) open.open = false;
 });
@@ -52,7 +53,10 @@ document.addEventListener("keydown", (event) => {
 // After a redraw the form around the builder hears that its criteria are others, and the count is made anew.
 document.addEventListener("htmx:after:swap", () => {
   const criteria = document.querySelector("[data-criteria]");
-  if (!criteria || criteria.dataset.known === criteria.dataset.where) return;
+  if (!criteria) return;
+  if (isDropping) criteria.querySelector(".criteria-more select").focus();
+  isDropping = false;
+  if (criteria.dataset.known === criteria.dataset.where) return;
   criteria.dataset.known = criteria.dataset.where;
   recountSoon(criteria);
   criteria.dispatchEvent(new Event("input", { bubbles: true }));
