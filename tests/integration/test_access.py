@@ -355,9 +355,11 @@ ADMINISTRATION = (
     "/api/v1/endpoints",
     "/api/v1/users",
     "/api/v1/api-keys",
+    "/api/v1/sources",
 )
 ALSO_READ_BY_ADMINISTRATORS_ONLY = (
     *("/api/v1/endpoints", "/api/v1/users", "/api/v1/api-keys"),  # an address may be half a secret; whom one knows
+    "/api/v1/sources",  # what is accepted without a signature
 )
 ASKED_BY_POST = ("/search", "/rules/test")  # a question whose words are too long for an address
 PUBLIC = {
