@@ -34,6 +34,7 @@ from leadflow.services.sweeps import Workbench
 from leadflow.store import reads
 from leadflow.store.lists import Lists
 from leadflow.store.suppositions import count_records
+from leadflow.store.sweeps.counting import FLAGGED, GUARDED, LIMITED
 from leadflow.store.sweeps.reads import FunnelLine
 from leadflow.store.tables import RunRow, WaitingRow
 
@@ -432,8 +433,6 @@ class _Planner:
 
 def _matching(funnel: Sequence[tuple[str, int]]) -> int:
     """How many satisfy the condition, whatever limit and guard say then."""
-    from leadflow.store.sweeps.counting import FLAGGED, GUARDED, LIMITED
-
     lines = [records for label, records in funnel if label not in (FLAGGED, GUARDED, LIMITED, "companies of these")]
     return lines[-1]
 

@@ -93,12 +93,7 @@ def publish(
     live = expect_live(connection, based_on)
     if live is not None and documents_of(connection, live) == dict(documents):
         return int(live)
-    lists = read_lists(connection)
-    parsed = parse_documents(documents, lists.catalogue)
-    ground = Ground(lists.lifecycle, lists.statuses, lists.catalogue)
-    problems = parsed.problems or errors_of(parsed.rule_set, documents, lists, now)
-    if problems := problems or failing_tests(parsed.rule_set.rules, parsed.tests, ground):
-        raise RulesHaveProblems(problems)
+    rule_set = _publishable(documents, read_lists(connection), now)
     values: dict[str, Any] = {
         "created_at": now,
         "actor_kind": actor.kind.value,
@@ -106,7 +101,7 @@ def publish(
         "origin": origin,
         "note": note,
         "restores": restores,
-        "listens": _what_it_listens_to(parsed.rule_set),
+        "listens": _what_it_listens_to(rule_set),
     }
     version: int = connection.execute(insert(RuleSetRow).values(**values).returning(RuleSetRow.version)).scalar_one()
     rows = [{"version": version, "name": name, "text": body} for name, body in documents.items()]
@@ -114,6 +109,16 @@ def publish(
         connection.execute(insert(RuleDocumentRow), rows)
     connection.execute(update(Installation).values(live_version=version))
     return version
+
+
+def _publishable(documents: Mapping[str, str], lists: Lists, now: datetime) -> RuleSet:
+    """The rules of the documents. Raises: RulesHaveProblems if they may not go live."""
+    parsed = parse_documents(documents, lists.catalogue)
+    ground = Ground(lists.lifecycle, lists.statuses, lists.catalogue)
+    problems = parsed.problems or errors_of(parsed.rule_set, documents, lists, now)
+    if problems := problems or failing_tests(parsed.rule_set.rules, parsed.tests, ground):
+        raise RulesHaveProblems(problems)
+    return parsed.rule_set
 
 
 def expect_live(connection: Connection, based_on: int | None) -> int | None:
