@@ -189,6 +189,22 @@ def test_what_was_typed_is_there_again_until_it_is_discarded(site: Site, admin: 
     assert live_text(site) == RULES
 
 
+def test_the_form_beside_the_text_writes_into_it_and_follows_it(admin: Watched) -> None:
+    page = admin.go(EDIT + "?rule=partner-day-tag")
+    page.get_by_role("tab", name="Form").click()
+    title = page.get_by_label("Title")
+    expect(title).to_have_value("Who comes to a partner day has a tag")
+    title.fill("Partner days leave a tag")
+    title.press("Tab")
+    expect(page.locator(".cm-content")).to_contain_text("title: Partner days leave a tag")
+    expect(page.locator(".cm-content")).to_contain_text("# Rules that only these tests know.")
+
+    page.locator(".cm-line", has_text="Partner days leave a tag").click()
+    page.keyboard.press("End")
+    page.keyboard.type("!")
+    expect(title).to_have_value("Partner days leave a tag!")
+
+
 def test_failing_tests_keep_a_live_rule_from_being_published(admin: Watched) -> None:
     page = admin.go(EDIT)
     test = """\

@@ -89,7 +89,8 @@ def sent_sheet(connection: Connection, name: str) -> Sheet:
     unified = text.replace("\r\n", "\n").replace("\r", "\n")
     if not unified.endswith("\n") and live.get(name) == unified + "\n":
         unified += "\n"
-    return settle(connection, Sheet(name, unified, _sent_version(), version, live))
+    based_on = _sent_version() if "based_on" in request.form else version
+    return settle(connection, Sheet(name, unified, based_on, version, live))
 
 
 def _sent_version() -> int | None:

@@ -6,6 +6,7 @@ import { makeEditor, RuleSchema } from "./vendor/editor.bundle.js";
 const CHECK_AFTER = 400;
 const CHECK_ALL_AFTER = 1600;
 const KEEP_AFTER = 900;
+const FORM_AFTER = 700;
 
 const form = document.getElementById("rule-form");
 const area = form.elements.namedItem("text");
@@ -17,6 +18,8 @@ const known = { schema: null, names: JSON.parse(form.dataset.names) };
 let problems = JSON.parse(form.dataset.problems);
 let slug = form.dataset.rule;
 let rules = [];
+let isFromForm = false;
+let current = null; // the panel that is shown
 
 // -- the editor -------------------------------------------------------------------------------------------------------
 
@@ -46,6 +49,7 @@ function textChanged(text) {
   later("check all", () => check("full"), CHECK_ALL_AFTER);
   later("keep", keep, KEEP_AFTER);
   markPanelsOld();
+  if (current === "form" && !isFromForm) later("form", loadForm, FORM_AFTER);
 }
 
 const timers = {};
@@ -136,7 +140,7 @@ form.addEventListener("click", (event) => {
     const one = problems[Number(mend.dataset.mend)];
     editor.mend(one, one.suggestion);
   }
-  if (event.target.closest("[data-again]")) load(current);
+  if (event.target.closest("[data-again]")) select(current, true);
 });
 $("[data-jump]").addEventListener("change", (event) => editor.goTo(Number(event.target.value)));
 
@@ -169,7 +173,6 @@ document.addEventListener("visibilitychange", () => {
 // -- panels -----------------------------------------------------------------------------------------------------------
 
 const tabs = [...form.querySelectorAll("[data-tab]")];
-let current = null;
 
 function becomeTabs() {
   const list = form.querySelector("[data-tabs]");
@@ -200,7 +203,7 @@ function panelOf(name) {
   return form.querySelector(`[data-panel="${name}"]`);
 }
 
-function select(name) {
+function select(name, isAgain = false) {
   current = name;
   for (const tab of tabs) {
     const isThis = tab.dataset.tab === name;
@@ -211,7 +214,7 @@ function select(name) {
   }
   const panel = panelOf(name);
   if (name === "form") loadForm();
-  else if (["tests", "plan"].includes(name) && !panel.childElementCount) load(name);
+  else if (["tests", "plan"].includes(name) && (isAgain || !panel.childElementCount)) load(name);
 }
 
 async function load(name) {
@@ -269,17 +272,36 @@ function markPanelsOld() {
 
 // -- the form beside it -----------------------------------------------------------------------------------------------
 
-function loadForm() {
+/** The form of the rule in which the cursor is, as the text says now. */
+async function loadForm() {
   const panel = panelOf("form");
   if (!panel || !slug) return;
-  const address = panel.dataset.formBase.replace("SLUG", encodeURIComponent(slug));
-  const values = { text: editor.text, document: form.dataset.name, csrf_token: form.elements.namedItem("csrf_token").value };
-  window.htmx.ajax("POST", address, { target: panel, swap: "innerHTML", values });
+  const sent = new FormData();
+  sent.append("text", editor.text);
+  sent.append("document", form.dataset.name);
+  sent.append("csrf_token", form.elements.namedItem("csrf_token").value);
+  asking.form?.abort();
+  asking.form = new AbortController();
+  panel.setAttribute("aria-busy", "true");
+  if (!panel.childElementCount) panel.replaceChildren(working());
+  try {
+    const address = panel.dataset.formBase.replace("SLUG", encodeURIComponent(slug));
+    const headers = { "HX-Request": "true" };
+    const answer = await fetch(address, { method: "POST", body: sent, headers, signal: asking.form.signal });
+    if (!answer.ok) throw new Error(`${answer.status}`);
+    panel.innerHTML = await answer.text();
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    panel.replaceChildren(note(panel.dataset.saidUnreadable));
+  }
+  panel.removeAttribute("aria-busy");
 }
 
-document.body.addEventListener("rule-text-changed", (event) => {
-  const text = event.detail?.text ?? event.detail?.value?.text;
-  if (typeof text === "string") editor.replaceAll(text);
+document.addEventListener("rule-text-changed", (event) => {
+  if (typeof event.detail?.text !== "string") return;
+  isFromForm = true;
+  editor.replaceAll(event.detail.text);
+  isFromForm = false;
 });
 
 becomeTabs();
