@@ -43,6 +43,7 @@ from leadflow.rules.nearest import (
 from leadflow.rules.nearest_words import label_of, sentence_of, shown
 from leadflow.rules.permitted import case_of_guard
 from leadflow.rules.staging import Scene
+from leadflow.rules.triggers import fits
 from leadflow.rules.values import BEFORE
 from leadflow.services.bare_scenes import Asked, Told, bare_scene, read_asked
 from leadflow.services.rehearsing import ACTING, Court, as_if_in_force, index_with
@@ -166,7 +167,7 @@ class Ground:
 def study_scene(home: Installation, court: Court, rule: Rule, line: TriggerFilter, told: Told) -> Study:
     """What the rule does when this line of its trigger comes true in the scene, and what is missing if it rests."""
     trigger = case_of_trigger(home, line)
-    found = find_nearest(home, told.scene, [trigger], lambda scene: True)
+    found = find_nearest(home, told.scene, [trigger], lambda one: fits(line, one.occurrence()))
     scene = found.scene if isinstance(found, Miss) else told.scene
     if isinstance(found, Miss) and found.needs:
         told = replace(told, assumed=(*told.assumed, *_assumptions(found.needs, home.algebra.catalogue, rule.zone)))

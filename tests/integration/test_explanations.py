@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from random import Random
+
+import pytest
 
 from leadflow.domain.events import Trigger
 from leadflow.domain.history import History, PastChange, PastEvent
 from leadflow.domain.records import Company, Contact
 from leadflow.domain.text import fold
-from leadflow.rules.model import Rule, RuleSet
+from leadflow.rules.model import Rule, RuleSet, TriggerFilter
 from leadflow.rules.nearest import Miss, Need, NoWay, apply_needs
+from leadflow.rules.parsing import parse_documents
 from leadflow.rules.parsing.special import is_kept
 from leadflow.rules.staging import Scene
 from leadflow.services.bare_scenes import Told
+from leadflow.services.configuration import read_configuration
 from leadflow.services.explanations import Ground, Study, study_scene, why_no_way
 from leadflow.services.rehearsing import Court, index_with
+from leadflow.services.rule_tests import ground_of_configuration
+from tests.integration.api_support import CONFIG, Api, problem_of, running_api
 from tests.support.random_conditions import (
     CATALOGUE,
     EVENTS,
@@ -27,6 +35,7 @@ from tests.support.random_conditions import (
     make_conditions,
     moments,
 )
+from tests.support.reuse import ReusedDatabase
 from tests.unit.rules.given import LIFECYCLE, STATUSES
 
 GROUND = Ground(LIFECYCLE, STATUSES, CATALOGUE)
@@ -101,3 +110,95 @@ def _acts_without(found: Study, court: Court, need: Need) -> bool:
     assert isinstance(found.miss, Miss)
     fewer = [one for one in found.miss.needs if one is not need]
     return court.acts(apply_needs(HOME, found.told.scene, fewer), found.rule.slug)
+
+
+# -- the shipped rules -------------------------------------------------------------------------------------------------
+
+
+CONFIGURATION = read_configuration(CONFIG, {})
+SHIPPED = ground_of_configuration(CONFIGURATION)
+
+
+def test_for_every_shipped_rule_and_kind_of_record_the_same_holds() -> None:
+    parsed = parse_documents(CONFIGURATION.rule_documents, SHIPPED.catalogue, with_tests=False)
+    ground = Ground(SHIPPED.lifecycle, SHIPPED.statuses, SHIPPED.catalogue)
+    home, seen = ground.home(NOW), Counter[str]()
+    for rule, line in [(one, line) for one in parsed.rule_set.rules for line in one.triggers]:
+        court = Court(index_with(RuleSet(1, (rule,)), rule), SHIPPED.lifecycle, SHIPPED.statuses)
+        for scene in shipped_scenes(line, rule.slug):
+            found = study_scene(home, court, rule, line, Told(scene))
+            seen[found.verdict] += 1
+            if isinstance(found.miss, Miss):
+                assert court.acts(found.miss.scene, rule.slug), rule.slug
+            elif not found.acts:
+                assert "No way" not in why_no_way(found, SHIPPED.catalogue), rule.slug
+    assert min(seen["fires"], seen["near_miss"]) > 20, seen
+
+
+def shipped_scenes(line: TriggerFilter, slug: str) -> Iterator[Scene]:
+    detail = {name: line.wants[name] for name in ("record", "step") if name in line.wants}
+    for category, status, is_flagged in product([None, *SHIPPED.lifecycle.categories], ["open", "re-nurture"], [0, 1]):
+        company = Company(
+            1, name="A", category=category, do_not_automate=bool(is_flagged), created_at=NOW, updated_at=NOW
+        )
+        contact = Contact(2, email="a@a.example", company_id=1, lead_status=status, created_at=NOW, updated_at=NOW)
+        is_sweep_of_companies = line.wants.get("record") == "company"
+        yield Scene(line.trigger, detail, NOW, company, None if is_sweep_of_companies else contact, slug=slug)
+
+
+# -- through the doors -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def api(reused_database: ReusedDatabase) -> Iterator[Api]:
+    with running_api(reused_database.fresh(), with_rules=True) as running:
+        yield running
+
+
+def test_what_is_missing_is_brought_about_through_the_api_and_then_the_rule_would_act(api: Api) -> None:
+    company = api.made("/companies", {"name": "Acme", "domain": "acme.example", "category": "mql"})
+    path = f"/rules/demo-request-to-mql/explain?company_id={company['id']}"
+
+    before = api.get(path, role="viewer").json
+    assert (before["verdict"], before["outcome"]) == ("near_miss", "no_match")
+    (need,) = before["nearest"]["needs"]
+    assert (need["path"], need["by"], need["old"], need["new"]) == ("company.category", "person", "mql", "lead")
+    assert [one["holds"] for one in before["clauses"]] == [True, False]
+    api.patch(f"/companies/{company['id']}", {"category": need["new"]})
+
+    after = api.get(path, role="viewer").json
+    assert (after["verdict"], after["outcome"], after["nearest"]) == ("fires", "fired", None)
+    assert [(one["field"], one["old"], one["new"]) for one in after["changes"]] == [("category", "lead", "mql")]
+
+
+def test_explaining_writes_nothing(api: Api) -> None:
+    company = api.made("/companies", {"name": "Acme", "domain": "acme.example", "category": "lead"})
+    tables = ("change", "run", "event", "task", "outbox", "contact", "company", "rule_limit", "proposal")
+    before = [api.count(name) for name in tables]
+
+    for slug in (
+        "demo-request-to-mql",
+        "demo-request-task",
+        "sale-sold-to-customer",
+        "qualified-contact-to-opportunity",
+    ):
+        assert api.get(f"/rules/{slug}/explain?company_id={company['id']}").status_code == 200
+
+    assert [api.count(name) for name in tables] == before
+
+
+def test_a_customer_is_told_what_the_guard_wants(api: Api) -> None:
+    company = api.made("/companies", {"name": "Acme", "domain": "acme.example", "category": "customer"})
+
+    told = api.get(f"/rules/sale-registered-to-opportunity/explain?company_id={company['id']}").json
+
+    assert told["outcome"] == "blocked_by_guard"
+    assert "never takes a company out of that group" in told["guard"]
+    assert told["nearest"]["needs"][0]["path"] == "company.category"
+
+
+def test_who_names_no_record_or_an_unknown_one_is_told(api: Api) -> None:
+    problem_of(api.get("/rules/demo-request-to-mql/explain"), 422)
+    problem_of(api.get("/rules/demo-request-to-mql/explain?company_id=999"), 404)
+    company = api.made("/companies", {"name": "Acme", "domain": "acme.example"})
+    problem_of(api.get(f"/rules/no-such-rule/explain?company_id={company['id']}"), 404)
