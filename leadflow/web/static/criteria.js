@@ -62,5 +62,14 @@ document.addEventListener("htmx:after:swap", () => {
   criteria.dispatchEvent(new Event("input", { bubbles: true }));
 });
 
+// Nobody counts for a builder that is folded away.
+document.addEventListener("toggle", (event) => {
+  const criteria = event.target.open && event.target.querySelector?.("[data-criteria]");
+  if (criteria) recountSoon(criteria);
+}, true);
+
 const first = document.querySelector("[data-criteria]");
-if (first) first.dataset.known = first.dataset.where;
+if (first) {
+  first.dataset.known = first.dataset.where;
+  if (first.checkVisibility()) recountSoon(first);
+}
