@@ -75,6 +75,10 @@ def paths(site: Site) -> list[str]:
         *(f"/contacts/{site.contact(email)}" for email in ("anna@nordwind.example", "kim@fjordly.example")),
         f"/contacts/{site.contact('sam.rivers@gmail.com')}",
         *(f"/rules/{slug}" for slug in ("pricing-page-to-mql", "webinar-to-mql", "campaign-to-tag", *SCHEDULED)),
+        f"/rules/pricing-page-to-mql/explain?contact={site.contact('anna@nordwind.example')}",
+        "/rules/webinar-to-mql/explain?find=an",
+        f"/explain?company={site.company('nordwind.example')}",
+        "/rules/pricing-page-to-mql/form",
     ]
 
 
