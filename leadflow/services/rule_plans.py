@@ -393,7 +393,7 @@ class _Planner:
             is_complete=foreseen.is_complete,
             considered=considered,
             matching=tally.matching if foreseen.is_complete else foreseen.candidates,
-            note=_note_of_events(changed, rule, foreseen, tally),
+            note=_note_of_events(changed, supposed, foreseen, tally),
         )
 
     def _filled(self, changed: _Changed, tally: Tally) -> RulePlan:
@@ -453,15 +453,23 @@ def _note_of_sweep(changed: _Changed, foreseen: ForeseenSweep, tally: Tally, bra
     return " ".join(one for one in told if one)
 
 
-def _note_of_events(changed: _Changed, rule: Rule, foreseen: ForeseenEvents, tally: Tally) -> str:
-    told = [_status_note(changed.rule)]
+# Why something cannot be known; else it is what an event would say that never came from the record.
+UNKNOWN_WORDS = {
+    Trigger.RECORD_CHANGED: "what the field would change from or to",
+    Trigger.MANUAL: "who would start the rule",
+}
+NEVER_SAID = "what the event would say, because none has come from there yet"
+
+
+def _note_of_events(changed: _Changed, supposed: Supposition, foreseen: ForeseenEvents, tally: Tally) -> str:
+    told, rule = [_status_note(changed.rule)], changed.rule
     if foreseen.unknown:
         told.append(
-            f"An upper bound: for {foreseen.unknown:,} records nobody can know what the event would say, because none"
-            " has come from them yet; what the rule asks about it counts as fulfilled."
+            f"An upper bound: of {_records(foreseen.unknown)} nobody can know"
+            f" {UNKNOWN_WORDS.get(supposed.trigger, NEVER_SAID)}; what the rule asks about it counts as fulfilled."
         )
     if foreseen.by_newest:
-        told.append(f"For {foreseen.by_newest:,} records it is supposed to say what their newest one said.")
+        told.append(f"Of {_records(foreseen.by_newest)} it is supposed to say what their newest one said.")
     if len(rule.triggers) > 1 or any(len(one.watched) > 1 for one in rule.triggers):
         told.append("The rule waits for other things, too; this is told of the first that it names.")
     if not foreseen.is_complete:
@@ -470,6 +478,10 @@ def _note_of_events(changed: _Changed, rule: Rule, foreseen: ForeseenEvents, tal
             " were played through: outcomes, samples, conflicts and counts after are of these."
         )
     return " ".join(one for one in told if one)
+
+
+def _records(number: int) -> str:
+    return "1 record" if number == 1 else f"{number:,} records"
 
 
 def _status_note(rule: Rule) -> str:

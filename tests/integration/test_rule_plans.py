@@ -499,7 +499,25 @@ def test_what_nobody_can_know_makes_it_an_upper_bound(scene: Scene) -> None:
 
     assert (one.is_exact, one.touched, one.outcomes) == (False, 2, {"fired": 2, "no_match": 1})
     assert [sample.changes[0].new for sample in one.samples] == [["campaign:Spring"], ["campaign:‹UTM campaign›"]]
-    assert "for 1 records nobody can know" in one.note
+    assert "of 1 record nobody can know what the event would say" in one.note
+    assert "Of 2 records it is supposed to say what their newest one said." in one.note
+
+
+def test_a_change_to_whatever_value_is_supposed_to_have_led_to_the_present_one(scene: Scene) -> None:
+    scene.publish_documents({})
+    company = scene.make_company("lead")
+    for name, status in (("anna", "qualified"), ("bo", "contacting")):
+        scene.change_contact(scene.make_contact(f"{name}@nordwind.example", company), lead_status=status)
+    changed = "{rule: on-change, when: {record_changed: [contact.lead_status]}, if: {all: [IF]}, then: [{add_tag: x}]}"
+
+    (sure,) = plan_all(scene, draft_of(changed.replace("IF", "{contact.lead_status: Qualified}"))).rules
+    asks_before = "{contact.lead_status: Qualified}, {before.contact.lead_status: Open}"
+    (unsure,) = plan_all(scene, draft_of(changed.replace("IF", asks_before))).rules
+
+    assert (sure.is_exact, sure.touched, sure.note) == (True, 1, "")
+    assert sure.basis == "Every contact, as if its Lead status had just become what it is now."
+    assert (unsure.is_exact, unsure.touched) == (False, 1)
+    assert "nobody can know what the field would change from or to" in unsure.note
 
 
 def test_more_than_may_be_looked_at_is_a_sample_and_says_so(scene: Scene) -> None:
