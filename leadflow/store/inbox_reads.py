@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, LargeBinary, Select, bindparam, func, or_, select, text
+from sqlalchemy import Connection, LargeBinary, Select, bindparam, func, or_, select, text, union_all
 
 from leadflow.domain.text import fold
 from leadflow.store import reads
@@ -16,7 +16,7 @@ from leadflow.store.tables import CompanyRow, ContactRow, DeliveryConflict, Even
 # A filter that no index serves looks at so many events at most; then the page says so and offers to go on.
 WINDOW = 10_000
 FORMS_WINDOW = 2_000
-STUCK_WINDOW = 5_000
+STUCK_WINDOW = 1_000
 FOUND_RECORDS = 50
 UNSETTLED = ("pending", "held", "failed")
 
@@ -104,8 +104,11 @@ def _delivered(connection: Connection, said: str) -> list[int]:
 def _stuck(connection: Connection, said: str) -> list[int]:
     """Held and failed events belong to nobody yet: what was typed is looked for in their text and their reason."""
     columns = (EventRow.id, EventRow.body, EventRow.error)
-    stuck = select(*columns).where(EventRow.state.in_(("held", "failed"))).order_by(EventRow.id.desc())
-    window = stuck.limit(STUCK_WINDOW).subquery()
+    newest = (
+        select(*columns).where(EventRow.state == state).order_by(EventRow.id.desc()).limit(STUCK_WINDOW)
+        for state in ("held", "failed")
+    )
+    window = union_all(*(one.subquery().select() for one in newest)).subquery()
     # As bytes: what cannot be read as text is looked through, too.
     in_body = text("position(:said in body) > 0").bindparams(bindparam("said", said.encode(), type_=LargeBinary))
     found = or_(in_body, func.strpos(func.lower(window.c.error), said.lower()) > 0)

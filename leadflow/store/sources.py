@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, select, update
+from sqlalchemy import CompoundSelect, Connection, delete, func, select, union_all, update
 from sqlalchemy.dialects.postgresql import insert
 
 from leadflow.errors import Conflict
@@ -18,7 +18,7 @@ from leadflow.store.tables import EventRow, Installation, SourceRow
 
 # A list looks at so many events at most: whatever the inbox holds, a page costs the same.
 WINDOW = 20_000
-REASON_WINDOW = 20_000
+REASON_WINDOW = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def last_received(connection: Connection, source: str) -> datetime | None:
 
 
 def unsettled_per_source(connection: Connection) -> dict[str, dict[str, int]]:
-    """How many events of each source are held and failed, whenever they came; among the newest `WINDOW` of these."""
+    """How many events of each source are held and failed, as far as the newest `REASON_WINDOW` of each state tell."""
     window = _unsettled(("held", "failed")).subquery()
     rows = connection.execute(
         select(window.c.source, window.c.state, func.count()).group_by(window.c.source, window.c.state)
@@ -129,10 +129,14 @@ def unsettled_per_source(connection: Connection) -> dict[str, dict[str, int]]:
     return found
 
 
-def _unsettled(states: Iterable[str]) -> Select[Any]:
-    chosen = EventRow.state.in_(list(states))
+def _unsettled(states: Iterable[str]) -> CompoundSelect[Any]:
+    """The newest of each state, by its index: asked for two states at once, PostgreSQL would walk the whole inbox."""
     columns: tuple[Any, ...] = (EventRow.id, EventRow.source, EventRow.state, EventRow.error)
-    return select(*columns).where(chosen).order_by(EventRow.id.desc()).limit(REASON_WINDOW)
+    newest = (
+        select(*columns).where(EventRow.state == one).order_by(EventRow.id.desc()).limit(REASON_WINDOW)
+        for one in states
+    )
+    return union_all(*(one.subquery().select() for one in newest))
 
 
 @dataclass(frozen=True, slots=True)
