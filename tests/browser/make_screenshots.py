@@ -31,6 +31,9 @@ def pictures(site: Site) -> list[tuple[str, str, str, tuple[int, int]]]:
     return [
         ("overview", "/", "light", WIDE),
         ("overview-dark", "/", "dark", WIDE),
+        ("dashboard", "/dashboards?complete=1", "light", WIDE),
+        ("board", "/boards", "light", WIDE),
+        ("board-phone", "/boards/companies-by-category", "dark", PHONE),
         ("event-why", f"/events/{why}", "light", WIDE),
         ("event-guard", f"/events/{guard}", "dark", WIDE),
         ("company", f"/companies/{site.company('nordwind.example')}", "light", WIDE),

@@ -125,7 +125,7 @@ function open(box) {
   const canvas = document.createElement("div");
   canvas.className = "chart-canvas";
   box.replaceChildren(canvas);
-  const shown = { chart: init(canvas), said: "" };
+  const shown = { chart: init(canvas, null, { devicePixelRatio: Math.max(2, devicePixelRatio) }), said: "" }; // crisp on paper too
   shown.chart.on("click", (event) => {
     const way = wayOf(JSON.parse(shown.said), event);
     if (way) location.assign(way);
@@ -175,12 +175,14 @@ let themeOfScreen;
 addEventListener("beforeprint", () => {
   themeOfScreen = document.documentElement.dataset.bsTheme ?? "";
   document.documentElement.dataset.bsTheme = "light";
+  document.documentElement.classList.add("is-printing");
   for (const { chart } of charts.values()) chart.resize();
   showAll(true);
 });
 addEventListener("afterprint", () => {
   if (themeOfScreen) document.documentElement.dataset.bsTheme = themeOfScreen;
   else delete document.documentElement.dataset.bsTheme;
+  document.documentElement.classList.remove("is-printing");
   for (const { chart } of charts.values()) chart.resize();
 });
 for (const button of document.querySelectorAll("[data-print]")) {
