@@ -63,15 +63,15 @@ def _begins(line: str, slug: str) -> bool:
 
 
 def _end_of(lines: Sequence[str], start: int, depth: int) -> int:
-    """The line behind what belongs to `start`: the next one that is not deeper; blank lines and comments before it
-    stay with what follows."""
+    """The line behind what belongs to `start`, which is `depth` columns in: deeper lines, and for a key without a
+    value also items as deep as itself. Blank lines and comments at the end stay with what follows."""
+    is_key = not lines[start].lstrip().startswith("- ")
     end = start + 1
-    for number in range(start + 1, len(lines)):
-        line = lines[number]
+    for number, line in enumerate(lines[start + 1 :], start + 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        is_item = line.lstrip().startswith("- ") and _KEY.match(lines[start]) and "- " not in lines[start]
-        if len(line) - len(line.lstrip()) < depth + (0 if is_item else 1):
+        indent = len(line) - len(line.lstrip())
+        if indent < depth or (indent == depth and not (is_key and line.lstrip().startswith("- "))):
             break
         end = number + 1
     return end

@@ -48,7 +48,10 @@ GROUP BY 1, 2, 3
 
 @dataclass(frozen=True, slots=True)
 class DayOfRule:
-    """How often a rule ended with one outcome on one day (UTC), and when it last did."""
+    """How often a rule ended with one outcome on one day (UTC), and when it last did.
+
+    `is_counted`: the day is over, and all of it was counted.
+    """
 
     rule: str
     day: date
@@ -56,6 +59,7 @@ class DayOfRule:
     runs: int
     near_misses: int
     last_at: datetime
+    is_counted: bool = True
 
 
 def count_finished_days(connection: Connection, now: datetime) -> None:
@@ -85,7 +89,8 @@ def days_of_rules(connection: Connection, rules: Collection[str], since: date) -
     known = [DayOfRule(**row) for row in connection.execute(query).mappings()]
     begin = since if counted is None else max(since, counted + timedelta(days=1))
     asked = {"rules": sorted(rules), "since": _start_of(begin), "most": MAX_COUNTED_LIVE}
-    return [*known, *(DayOfRule(**row) for row in connection.execute(text(_COUNT_LIVE), asked).mappings())]
+    live = connection.execute(text(_COUNT_LIVE), asked).mappings()
+    return [*known, *(DayOfRule(**row, is_counted=False) for row in live)]
 
 
 def _start_of(day: date) -> datetime:

@@ -162,6 +162,7 @@ def test_completion_and_help_come_from_the_schema(admin: Watched) -> None:
     option.click()
     expect(page.locator(".cm-line", has_text="company.category")).to_contain_text("[Lost opportunity, Opportunity]")
 
+    expect(state(page)).to_have_text(re.compile("error|warning|note|No problems"))
     page.locator(".cm-line span", has_text="owner").first.hover()
     expect(page.locator(".lf-help")).to_contain_text("Who answers for the rule.")
 

@@ -51,6 +51,8 @@ def test_a_day_counts_the_same_before_and_after_it_was_counted(connection: Conne
     count_finished_days(connection, NOW)
 
     assert before == sums(connection, "a")
+    counted = {one.day: one.is_counted for one in days_of_rules(connection, ["a"], TODAY - timedelta(days=29))}
+    assert counted == {TODAY: False, TODAY - timedelta(days=1): True, TODAY - timedelta(days=5): True}
     assert before == {
         (TODAY, "fired"): 1,
         (TODAY - timedelta(days=1), "fired"): 2,

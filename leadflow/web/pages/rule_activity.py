@@ -12,7 +12,7 @@ from flask_babel import ngettext
 from sqlalchemy import Connection
 
 from leadflow.rules.model import Rule, RuleStatus
-from leadflow.store.run_days import DayOfRule, days_of_rules
+from leadflow.store.run_days import MAX_COUNTED_LIVE, DayOfRule, days_of_rules
 from leadflow.web.pages import charts, desk
 
 DAYS = 30
@@ -33,7 +33,10 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """How a rule ended in the last 30 days; `days` has one entry for each of them."""
+    """How a rule ended in the last 30 days; `days` has one entry for each of them.
+
+    `is_at_least`: there is more of today than was counted.
+    """
 
     tried: int = 0
     acted: int = 0
@@ -43,6 +46,7 @@ class Activity:
     errors: int = 0
     days: tuple[Day, ...] = ()
     last_acted_at: datetime | None = None
+    is_at_least: bool = False
 
     @property
     def other(self) -> int:
@@ -120,6 +124,7 @@ def _sum_up(found: Collection[DayOfRule], since: date) -> Activity:
         errors=by_outcome["error"],
         days=_days(found, since) if found else (),
         last_acted_at=max((one.last_at for one in found if one.outcome in ACTED), default=None),
+        is_at_least=sum(one.runs for one in found if not one.is_counted) >= MAX_COUNTED_LIVE,
     )
 
 

@@ -19,6 +19,7 @@ from leadflow.rules.testing.running import failing_tests
 from leadflow.services.linting import StoredData, setting_of
 from leadflow.services.rule_tests import ground_of_lists
 from leadflow.store.lists import Lists
+from leadflow.store.reads.selections import selections_by_title
 from leadflow.web.pages import desk, rulebook, rules
 from leadflow.web.pages.rule_sheets import Sheet
 
@@ -117,8 +118,8 @@ def as_json(verdict: Verdict) -> list[dict[str, Any]]:
     return [asdict(one) for one in verdict.problems]
 
 
-def names_in(sheet: Sheet) -> dict[str, list[str]]:
-    """What completion offers beside the schema: names that the documents give and use."""
+def names_in(connection: Connection, sheet: Sheet) -> dict[str, list[str]]:
+    """What completion offers beside the schema: names that the documents give and use, and those of selections."""
     outlines = {name: outline_of(name, text) for name, text in sheet.documents.items() if not name.endswith(LIST_FILE)}
     own = outlines.get(sheet.name)
     named = [one.named for one in outlines.values()]
@@ -131,6 +132,7 @@ def names_in(sheet: Sheet) -> dict[str, list[str]]:
         "vars": sorted(own.named.get("vars", {})) if own else [],
         "rules": sorted({rule.slug for rule in ruled}),
         "owners": sorted(owners),
+        "selections": [one.slug for one in selections_by_title(connection)],
     }
 
 

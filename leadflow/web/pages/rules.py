@@ -192,7 +192,7 @@ def in_words(rule: Rule, lists: Lists, now: datetime) -> dict[str, Any]:
 
 
 def _tiles(seen: Activity) -> list[tuple[str, int, str]]:
-    tried = f"{seen.tried:,}"
+    tried = f"{seen.tried:,}{'+' if seen.is_at_least else ''}"
     acted = (_("Fired"), seen.acted, _("of %(tried)s times tried", tried=tried))
     watched = (_("Would have fired"), seen.shadow, _("of %(tried)s times tried, in shadow", tried=tried))
     return [
