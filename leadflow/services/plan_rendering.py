@@ -55,8 +55,14 @@ def _lines(one: RulePlan, catalogue: Catalogue) -> Iterator[str]:
 def _numbers(one: RulePlan) -> Iterator[str]:
     noun, most = NOUNS[one.subject or "contact"][one.touched != 1], "" if one.is_exact else "at most "
     verb = VERBS.get(one.status, "would be acted on")
-    at_least = "" if one.is_complete or one.brake else f" of {one.judged:,} that were played through"
-    yield f"  {most}{one.touched:,} {noun} {verb}{at_least}; {one.matching:,} of {one.considered:,} match."
+    if one.is_complete or one.brake:
+        most = "at least " if one.brake and one.touched < one.brake.matching else most
+        yield f"  {most}{one.touched:,} {noun} {verb}; {one.matching:,} of {one.considered:,} match."
+    else:
+        played = (
+            f"Of {one.judged:,} {NOUNS[one.subject or 'contact'][1]} that were played through, {one.touched:,} {verb}"
+        )
+        yield f"  {played}; at most {one.matching:,} of {one.considered:,} match."
     outcomes = ", ".join(f"{number:,} {outcome.replace('_', ' ')}" for outcome, number in one.outcomes.items())
     if outcomes:
         yield f"  Outcomes: {outcomes}"

@@ -51,7 +51,7 @@ from leadflow.store.waiting import Waits, read_waits
 
 PAGE = 1_000
 
-# Where not all can be played through, so many stretches of the ids are, evenly apart: old and young records alike.
+# Where not all can be played through, some of so many stretches of the ids are: old and young records alike.
 STRETCHES = 20
 
 PLANNER = Cause(Actor(ActorKind.PERSON, None, "plan"))
@@ -104,20 +104,24 @@ def foresee_events(
 
 
 def _pages(connection: Connection, candidates: Candidates, found: int, most: int) -> Iterator[list[int]]:
-    """The ids to play through: all of them, or as many as may be from all over."""
-    if found <= most:
-        cursor = -1
-        while ids := candidates.page(connection, cursor, PAGE):
-            yield ids
-            cursor = ids[-1]
-        return
+    """The ids to play through, all of them or as many as may be, in such an order that whatever ends it is fair."""
+    stretches, share = (STRETCHES, max(1, most // STRETCHES)) if found > most else (max(1, found // PAGE), found)
     first, last = candidates.span(connection)
-    share, cursor = max(1, most // STRETCHES), first - 1
-    for number in range(STRETCHES):
-        cursor = max(cursor, first - 1 + (last - first) * number // STRETCHES)
-        if ids := candidates.page(connection, cursor, share):
+    edges = [first + (last + 1 - first) * number // stretches for number in range(stretches + 1)]
+    for number in from_all_over(stretches):
+        cursor, left = edges[number] - 1, share
+        while left > 0 and (ids := candidates.page(connection, cursor, edges[number + 1] - 1, min(PAGE, left))):
             yield ids
-            cursor = ids[-1]
+            cursor, left = ids[-1], left - len(ids)
+
+
+def from_all_over(count: int) -> Iterator[int]:
+    """The numbers below `count`, each once, the first few of them far apart: 0, 4, 2, 6, 1, 5, 3, 7."""
+    bits = max(1, (count - 1).bit_length())
+    for number in range(2**bits):
+        turned = int(f"{number:0{bits}b}"[::-1], 2)
+        if turned < count:
+            yield turned
 
 
 @dataclass(frozen=True)

@@ -60,10 +60,11 @@ class Candidates:
         rows = rows_for(self.subject, self._where)
         return connection.scalar(select(func.count()).select_from(rows).where(self._where)) or 0
 
-    def page(self, connection: Connection, after: int, limit: int) -> list[int]:
-        """The ids of the next ones, in order."""
+    def page(self, connection: Connection, after: int, until: int, limit: int) -> list[int]:
+        """The ids of the next ones, in order, up to and with `until`."""
         key = self._table.c.id
-        query = select(key).select_from(rows_for(self.subject, self._where)).where(self._where, key > after)
+        query = select(key).select_from(rows_for(self.subject, self._where)).where(self._where)
+        query = query.where(key > after, key <= until)
         return list(connection.scalars(query.order_by(key).limit(limit)))
 
     def span(self, connection: Connection) -> tuple[int, int]:

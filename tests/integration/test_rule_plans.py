@@ -538,6 +538,12 @@ def test_more_than_may_be_looked_at_is_a_sample_and_says_so(scene: Scene) -> Non
     assert [one.is_complete for one in hasty] == [False, False]
 
 
+def test_the_first_numbers_of_a_sample_are_far_apart_and_none_is_left_out() -> None:
+    assert list(planned_events.from_all_over(8)) == [0, 4, 2, 6, 1, 5, 3, 7]
+    for count in (1, 2, 3, 20, 37):
+        assert sorted(planned_events.from_all_over(count)) == list(range(count))
+
+
 def test_the_brake_is_foretold(scene: Scene) -> None:
     scene.publish_documents({})
     for number in range(3):
