@@ -89,6 +89,8 @@ def past(scene: Scene) -> Scene:
         (5, "cleo@new.example", "demo", {}),
         (3, "dan@new.example", "demo", {"utm_source": "LINKEDIN"}),
         (2, "sam@gmail.com", "contact", {}),
+        (1.25, "eve@today.example", "contact", {}),
+        (0.25, "eve@today.example", "demo", {}),  # after the end of last month
     ]
     for ago, email, form, more in told:
         scene.clock.now = START - timedelta(days=ago)
@@ -150,7 +152,7 @@ def test_the_funnel_counts_companies_by_the_stages_they_reached(past: Scene) -> 
     value, _ = value_of(past, Tile("t", "funnel"))
 
     assert [(one.key, one.number, one.before) for one in value.rows] == [
-        ("lead", 2, 1), ("mql", 2, 1), ("opportunity", 0, 0), ("customer", 1, 0),
+        ("lead", 3, 1), ("mql", 3, 1), ("opportunity", 0, 0), ("customer", 1, 0),
     ]  # fmt: skip
 
 
@@ -158,22 +160,22 @@ def test_new_leads_are_grouped_as_text_compares(past: Scene) -> None:
     value, _ = value_of(past, Tile("t", "new_leads", by="source"))
 
     assert {one.label: (one.number, one.before) for one in value.rows} == {
-        "google": (1, 0), "linkedin": (1, 1), "not known": (1, 0),
+        "google": (1, 0), "linkedin": (1, 1), "not known": (2, 0),
     }  # fmt: skip
-    assert (value.total, value.before) == (3, 1)
+    assert (value.total, value.before) == (4, 1)
 
 
 def test_a_status_that_is_not_active_is_counted_apart(past: Scene) -> None:
     value, _ = value_of(past, Tile("t", "lead_statuses"))
 
-    assert [(one.key, one.number, one.kept) for one in value.rows if one.number or one.kept] == [("open", 4, 1)]
+    assert [(one.key, one.number, one.kept) for one in value.rows if one.number or one.kept] == [("open", 5, 1)]
 
 
 def test_the_median_is_that_of_the_moves_in_the_span(past: Scene) -> None:
     value, _ = value_of(past, Tile("t", "time_to_mql"))
 
-    # cleo's company was Lead for five days; Ann's was taken back, and moved on in the same moment.
-    assert (value.total, value.seconds) == (2, 2.5 * 86_400)
+    # Cleo's company was Lead for five days, Eve's for one; Ann's was taken back, and moved on in the same moment.
+    assert (value.total, value.seconds) == (3, 86_400)
     assert value_of(past, Tile("t", "time_to_mql"), "last-quarter")[0].seconds is None
 
 
@@ -201,8 +203,8 @@ def test_a_dashboard_is_made_read_changed_and_listed(past: Scene) -> None:
     assert (made["key"], [one["id"] for one in made["tiles"]]) == ("uber-sales", ["t1", "t2"])
     response = past.get("/dashboards/uber-sales?range=90d")
     firms = response.json["tiles"][1]
-    assert (firms["total"], firms["subject"], firms["is_estimate"]) == (2, "company", False)
-    assert found(past, "company", firms["where"]) == 2
+    assert (firms["total"], firms["subject"], firms["is_estimate"]) == (3, "company", False)
+    assert found(past, "company", firms["where"]) == 3
     assert response.json["compared_until"] == "2025-12-01"
 
     changed = past.patch("/dashboards/uber-sales", {"tiles": [{"kind": "forms"}, sent[0]]},
@@ -309,8 +311,8 @@ def test_the_moves_behind_a_number_are_listed(past: Scene, browser: FlaskClient)
 
     page = browser.get(f"/dashboards/moves?rule=demo-to-mql&from={first}&until={until}").text
 
-    assert value.rows[0].number == page.count('<tr id="move-') == 1
-    assert "1 move" in page
+    assert value.rows[0].number == page.count('<tr id="move-') == 2
+    assert "2 moves" in page
 
 
 def test_a_big_installation_sends_its_page_before_it_counts(
