@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, select
 
@@ -24,10 +24,25 @@ from leadflow.store.records import read_companies, read_contacts
 from leadflow.store.tables import ContactRow, EventRow
 from leadflow.store.values import read_fields
 
+Found = TypeVar("Found")
+
 # Whom a scene makes up where a company has no contact yet: a form always brings one.
 NEW_CONTACT_ID = -2
 # As many of a record's latest events are looked through for one that fits; beyond them none is recent.
 EVENTS_LOOKED_AT = 200
+
+
+class Shelf:
+    """What was read for one record, so that many rules ask the database once."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Hashable, Any] = {}
+
+    def once(self, key: Hashable, read: Callable[[], Found]) -> Found:
+        """What `read` gives, the first time."""
+        if key not in self._kept:
+            self._kept[key] = read()
+        return cast("Found", self._kept[key])
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +61,7 @@ class Asked:
     company: Company | None
     contact: Contact | None
     subject: str
+    shelf: Shelf = field(default_factory=Shelf, compare=False)
 
 
 def read_asked(connection: Connection, lists: Lists, company_id: int | None, contact_id: int | None) -> Asked:
@@ -71,11 +87,17 @@ def bare_scene(
     own = {ROOTS_OF_EVENTS[line.trigger]: event.fields} if event else {}
     detail = {name: line.wants[name] for name in ("record", "step") if name in line.wants}
     scene = Scene(line.trigger, detail, now, asked.company, contact, own, slug=slug)
-    scene = replace(scene, history=_history(connection, lists, past, scene))
+    ids = (_id_of(scene.company), _id_of(scene.contact))
+    history = asked.shelf.once(("history", past, ids), lambda: _history(connection, lists, past, scene))
+    scene = replace(scene, history=history)
     if event is not None:
         when = f"{event.at:%Y-%m-%d %H:%M} UTC"
         assumed = (*assumed, f"It would say what its newest event of this kind said ({when}).")
     return Told(_as_it_happens(scene, line), assumed, event.id if event else None)
+
+
+def _id_of(record: Company | Contact | None) -> int | None:
+    return None if record is None else record.id
 
 
 def _history(connection: Connection, lists: Lists, past: PastAsked, scene: Scene) -> History:
@@ -114,7 +136,7 @@ def _fitting_events(connection: Connection, lists: Lists, asked: Asked, line: Tr
         .order_by(EventRow.id.desc())
         .limit(EVENTS_LOOKED_AT)
     )
-    for row in connection.execute(latest):
+    for row in asked.shelf.once(("events", is_of_contact), lambda: connection.execute(latest).all()):
         if row.type != line.trigger.value or row.state != "processed":
             continue
         fields = read_fields(lists.catalogue, ROOTS_OF_EVENTS[line.trigger], row.fields or {})
@@ -148,8 +170,10 @@ def _contact_of(
     contact_id = event.contact_id if event else None
     if contact_id is None:
         newest = select(ContactRow.id).where(ContactRow.company_id == asked.company.id)
-        contact_id = connection.scalar(newest.order_by(ContactRow.id.desc()).limit(1))
-    found = read_contacts(connection, lists.catalogue, [contact_id]) if contact_id is not None else []
+        newest = newest.order_by(ContactRow.id.desc()).limit(1)
+        contact_id = asked.shelf.once("newest contact", lambda: connection.scalar(newest))
+    wanted = [] if contact_id is None else [contact_id]
+    found = asked.shelf.once(("contact", contact_id), lambda: read_contacts(connection, lists.catalogue, wanted))
     if found:
         one = found[0]
         name = " ".join(part for part in (one.first_name, one.last_name) if part) or one.email

@@ -241,8 +241,13 @@ class _Bench:
     def _court(self, index: RuleIndex, scene: Scene) -> Court:
         companies = [scene.company.id] if scene.company else []
         contacts = [scene.contact.id] if scene.contact else []
-        limits = read_limits(self.connection, index.limited_rules, companies, contacts)
-        waits = read_waits(self.connection, index.waiting_rules, companies, contacts)
+        key, shelf = (tuple(companies), tuple(contacts)), self.asked.shelf
+        limits = shelf.once(
+            ("limits", key), lambda: read_limits(self.connection, index.limited_rules, companies, contacts)
+        )
+        waits = shelf.once(
+            ("waits", key), lambda: read_waits(self.connection, index.waiting_rules, companies, contacts)
+        )
         lists = self.lists
         return Court(
             index, lists.lifecycle, lists.statuses, self.connection, self.colleagues, limits.acted_at, waits.open
