@@ -20,9 +20,12 @@ from leadflow.sources.definitions import definition_of, read_definition, source_
 from leadflow.sources.mapping import find_answers, leaves, value_at
 from leadflow.sources.model import Source
 from leadflow.store import replays, sources
+from leadflow.store.engine import make_engine
 from leadflow.store.inbox import forget_bodies
 from leadflow.store.inbox_reads import InboxFilter, inbox_page
 from leadflow.store.sources import stored_source
+from leadflow.web.app import create_app
+from leadflow.web.config import WebConfig
 from tests.integration.api_support import problem_of
 from tests.support.scenes import CONFIGURATION, Scene, open_scene
 
@@ -108,6 +111,15 @@ def test_no_delivery_asks_the_database_for_its_source(scene: Scene) -> None:
     looks = [one for one in asked if "installation" in one]
     assert len(looks) <= 2
     assert len([one for one in asked if "INSERT INTO event" in one]) == 20
+
+
+@pytest.mark.parametrize("source", ["generic", "nobody-knows"])
+def test_while_the_database_is_away_no_source_is_unknown(source: str) -> None:
+    """A 404 would make some senders give up for good."""
+    engine = make_engine("postgresql://postgres@127.0.0.1:1/away")
+    app = create_app(WebConfig(engine=engine, secret_key="a secret of the tests", sources=CONFIGURATION.sources))
+    answer = app.test_client().post(f"/hooks/{source}", json=FORM)
+    assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
 
 
 # -- secrets -----------------------------------------------------------------------------------------------------------
