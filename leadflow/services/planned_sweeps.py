@@ -99,13 +99,16 @@ def foresee_sweep(
     deadline: float,
     on_progress: Callable[[int, int], object],
 ) -> ForeseenSweep:
-    """Play a sweep of the rule through, up to `most` records and until the monotonic clock says `deadline`."""
+    """Play a sweep of the rule through, up to about `most` records and until the monotonic clock says `deadline`.
+
+    One page is always played: a plan without an example says little.
+    """
     plan = make_plan(lists, index, rule, now)
     counted = count(connection, plan)
     tally.refusals.update(_refusals(connection, plan, counted))
     carried = _Carried(Turns(connection, is_rehearsal=True))
     for ids in _pages(connection, plan, counted):
-        if tally.judged >= most or monotonic() > deadline:
+        if tally.judged and (tally.judged >= most or monotonic() > deadline):
             return ForeseenSweep(counted, is_complete=False, knows_changes=plan.effects is not None)
         _play_page(connection, plan, index, ids, now, tally, carried)
         on_progress(tally.judged, counted.matching)

@@ -536,6 +536,7 @@ def test_more_than_may_be_looked_at_is_a_sample_and_says_so(scene: Scene) -> Non
     assert "20 of them, from all over, were played through" in formed.note
     assert (on_schedule.touched, on_schedule.matching) == (60, 60), "counted by the sweep's own statement"
     assert [one.is_complete for one in hasty] == [False, False]
+    assert all(one.samples for one in hasty)
 
 
 def test_the_first_numbers_of_a_sample_are_far_apart_and_none_is_left_out() -> None:
