@@ -15,13 +15,14 @@ from leadflow.rules.conditions import Condition
 from leadflow.store.conditions import Subject, render, rows_for
 from leadflow.store.conditions.fields import among, compared_of_record
 from leadflow.store.reads.rows import effective_category, starts_with
-from leadflow.store.searches import id_of, rows_within, sampled_ids
+from leadflow.store.searches import id_of, rows_if_quick, rows_within, sampled_ids
 from leadflow.store.tables import CompanyRow, ContactRow
 
 # What is typed into the quick search finds so many records; whoever means one of more types another letter.
 MAX_QUICKLY_FOUND = 1_500
 GROUP_COUNT_MILLISECONDS = 60
-GROUP_SAMPLE_MILLISECONDS = 120
+GROUP_SAMPLE_MILLISECONDS = 500
+GROUP_SAMPLE_LENGTH = 250
 MAX_GROUPS = 60
 
 
@@ -106,10 +107,10 @@ def count_groups(
         .order_by(func.count().desc())
         .limit(MAX_GROUPS)
     )
-    rows = rows_within(connection, GROUP_COUNT_MILLISECONDS, query)
+    rows = rows_if_quick(connection, GROUP_COUNT_MILLISECONDS, query)
     if rows is not None:
         return [Group(row.value, row.size, is_exact=True) for row in rows]
-    is_sampled, share = sampled_ids(connection, subject)
+    is_sampled, share = sampled_ids(connection, subject, GROUP_SAMPLE_LENGTH)
     rows = rows_within(connection, GROUP_SAMPLE_MILLISECONDS, query.where(is_sampled)) or []
     return [Group(row.value, round(row.size / share), is_exact=False) for row in rows]
 

@@ -94,12 +94,14 @@ def estimate_found(
     return Count(round(int(seen[0]) / share), is_exact=False)
 
 
-def sampled_ids(connection: Connection, subject: Subject) -> tuple[ColumnElement[bool], float]:
+def sampled_ids(
+    connection: Connection, subject: Subject, length: int = SAMPLE_STRETCH_LENGTH
+) -> tuple[ColumnElement[bool], float]:
     """Stretches of ids at even distances, the same each time so that estimates do not flicker, and their share."""
     one = id_of(subject)
     first, last = (number or 0 for number in connection.execute(select(func.min(one), func.max(one))).one())
-    step = max((last - first + 1) // SAMPLE_STRETCHES, SAMPLE_STRETCH_LENGTH)
-    stretches = [(low, min(low + SAMPLE_STRETCH_LENGTH - 1, last)) for low in range(first, last + 1, step)]
+    step = max((last - first + 1) // SAMPLE_STRETCHES, length)
+    stretches = [(low, min(low + length - 1, last)) for low in range(first, last + 1, step)]
     covered = sum(high - low + 1 for low, high in stretches)
     return or_(*(one.between(low, high) for low, high in stretches)), covered / (last - first + 1)
 
@@ -204,7 +206,7 @@ class Walk:
     def everything(self, connection: Connection, size: int) -> Iterator[list[int]]:
         """All ids of the walk in chunks, as the server finds them: nothing is kept, however many there are."""
         for one in self._stretches(None):
-            rows = connection.execution_options(stream_results=True, yield_per=size).execute(one.query)
+            rows = connection.execute(one.query, execution_options={"stream_results": True, "yield_per": size})
             for chunk in rows.partitions():
                 yield [row.id for row in chunk]
 
@@ -239,10 +241,13 @@ class Walk:
 
 
 def _rows(connection: Connection, query: Select[Any], milliseconds: int | None) -> Sequence[Row[Any]] | None:
-    if milliseconds is None:
-        return connection.execute(query).all()
+    return connection.execute(query).all() if milliseconds is None else rows_if_quick(connection, milliseconds, query)
+
+
+def rows_if_quick(connection: Connection, milliseconds: int, query: Select[Any]) -> Sequence[Row[Any]] | None:
+    """The answer; None if it takes longer, or if the planner knows that it will: nobody waits to find that out."""
     if milliseconds < PATIENCE_MILLISECONDS and _plan_of(connection, query)["Total Cost"] > MAX_COST:
-        return None  # the planner knows that it will take too long: nobody has to wait to find that out
+        return None
     return rows_within(connection, milliseconds, query)
 
 

@@ -43,8 +43,8 @@ from leadflow.web.pages.records import categories_on_offer, statuses_on_offer
 COLUMNS_COOKIE = "leadflow_columns_{}"
 COOKIE_SECONDS = 365 * 86_400
 # So long a page may look for its records; then it looks among the newest ones only, and says so.
-LOOK_MILLISECONDS, PATIENT_MILLISECONDS = 90, 12_000
-NEWEST_RECORDS = 20_000
+LOOK_MILLISECONDS, PATIENT_MILLISECONDS = 60, 12_000
+NEWEST_RECORDS = 10_000
 GROUP_ROWS, MAX_GROUPS_SHOWN = 5, 24
 GROUPABLE = (Kind.CATEGORY, Kind.ENUMERATION, Kind.BOOLEAN)
 GROUPABLE_TEXTS = ("owner", "first_touch.source", "first_touch.medium", "first_touch.campaign")
