@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from playwright.sync_api import expect
 
+from leadflow.services.rule_documents import drop_draft, keep_draft
 from tests.browser.conftest import Site, Watched
-from tests.browser.story import VIEWER
+from tests.browser.story import ADMIN, VIEWER
 
 
 def test_a_viewer_finds_a_record_and_reads_what_is_missing(site: Site, visit: Callable[..., Watched]) -> None:
@@ -70,3 +72,24 @@ def test_without_script_the_form_works_too(visit: Callable[..., Watched]) -> Non
     assert "priority: 66" in page.get_by_label("Text of the document").input_value()
     page.get_by_role("button", name="Go on in the editor").click()
     assert "priority: 66" in page.locator("textarea[name=text]").first.input_value()
+
+
+def test_a_draft_is_explained_before_it_is_published(site: Site, admin: Watched) -> None:
+    page = admin.go("/rules/pricing-page-to-mql/form")
+    text = page.get_by_label("Text of the document").input_value().replace("[Norway, Sweden, Germany]", "[Iceland]")
+    name = "our-rules.yaml"
+    with site.engine.begin() as connection:
+        account = site.id("SELECT id FROM account WHERE email = :email", email=ADMIN)
+        keep_draft(connection, account, name, text, None, datetime.now(UTC))
+    try:
+        contact = site.contact("anna@nordwind.example")
+        admin.go(f"/rules/pricing-page-to-mql/explain?contact={contact}&draft=1")
+        expect(page.get_by_text("As your unpublished draft says")).to_be_visible()
+        expect(
+            page.get_by_text("Country is Iceland").or_(page.get_by_text("Country is one of Iceland")).first
+        ).to_be_visible()
+        page.get_by_role("link", name="As it is live").click()
+        expect(page.get_by_text("Country is one of Norway").first).to_be_visible()
+    finally:
+        with site.engine.begin() as connection:
+            drop_draft(connection, account, name)

@@ -11,11 +11,13 @@ from sqlalchemy import Connection
 
 from leadflow.errors import NotFound
 from leadflow.rules.parsing import ParsedRules
+from leadflow.services import rule_documents
 from leadflow.services.explanations import Explanation, explain_live_rule, glance_at_rules
 from leadflow.services.rule_sets import live_documents
 from leadflow.store import page_reads, reads
 from leadflow.web.auth import requires
 from leadflow.web.pages import desk, rulebook, wording
+from leadflow.web.pages.rule_sheets import account_id
 
 # As many rules are judged for one page; who has more looks at them one by one.
 MAX_GLANCES = 60
@@ -52,7 +54,15 @@ def register(pages: Blueprint) -> None:
 
 
 def _rules(connection: Connection) -> ParsedRules:
-    return rulebook.read(live_documents(connection)[1], desk.lists(connection))
+    """The rules as they are live, or with `draft` as this person's unpublished drafts say."""
+    documents = dict(live_documents(connection)[1])
+    if _wants_draft():
+        documents |= {one.document: one.text for one in rule_documents.read_drafts(connection, account_id())}
+    return rulebook.read(documents, desk.lists(connection))
+
+
+def _wants_draft() -> bool:
+    return desk.asked("draft") == "1"
 
 
 def _asked_ids() -> tuple[int | None, int | None]:
@@ -69,6 +79,8 @@ def _asked_id(name: str) -> int | None:
 def _one_rule(connection: Connection, slug: str) -> dict[str, Any]:
     rule_set = _rules(connection).rule_set
     rule = next((one for one in rule_set.rules if one.slug == slug), None)
+    if rule is None and _wants_draft():
+        raise NotFound(_("The rule “%(slug)s” is not in your drafts, or it has mistakes; mend them first.", slug=slug))
     if rule is None:
         raise NotFound(_("There is no live rule “%(slug)s”. It may have been renamed or taken out.", slug=slug))
     company_id, contact_id = _asked_ids()
@@ -78,6 +90,7 @@ def _one_rule(connection: Connection, slug: str) -> dict[str, Any]:
         found = explain_live_rule(connection, lists, rule_set, slug, company_id, contact_id, desk.now())
     return {
         "rule": rule,
+        "is_draft": _wants_draft(),
         "trigger": rulebook.trigger_words(rule, lists),
         "told": found,
         "titles": {one.slug: one.title or one.slug for one in rule_set.rules},
@@ -105,20 +118,23 @@ def _record(connection: Connection, company_id: int | None, contact_id: int | No
     """The record that is asked about, its name and the way to it."""
     company = None if company_id is None else reads.company(connection, company_id)
     contact = None if contact_id is None else reads.contact(connection, contact_id)
-    asked = {"contact": contact_id} if contact_id is not None else {"company": company_id}
+    asked: dict[str, Any] = {"contact": contact_id} if contact_id is not None else {"company": company_id}
+    asked |= {"draft": "1"} if _wants_draft() else {}
     name = wording.contact_name(contact) if contact else wording.company_name(company) if company else ""
     return {"company": company, "contact": contact, "name": name, "asked": asked, "verdicts": VERDICTS, "by": BY}
 
 
 def _picked(connection: Connection, address: Any) -> dict[str, Any]:
     """What the picker found, with the address of the explanation for each."""
-    wanted = desk.asked("find")
+    wanted, more = desk.asked("find"), {"draft": "1"} if _wants_draft() else {}
     if not wanted:
         return {"find": "", "choices": []}
     found = page_reads.newest_companies(connection, reads.CompanyFilter(q=wanted), after=None, limit=FOUND).items
     people = page_reads.newest_contacts(
         connection, reads.ContactFilter(q=wanted), is_lead=False, after=None, limit=FOUND
     ).items
-    companies = [("building", wording.company_name(one), one.domain or "", address(company=one.id)) for one in found]
-    contacts = [("user", wording.contact_name(one), one.email or "", address(contact=one.id)) for one in people]
+    companies = [
+        ("building", wording.company_name(one), one.domain or "", address(company=one.id, **more)) for one in found
+    ]
+    contacts = [("user", wording.contact_name(one), one.email or "", address(contact=one.id, **more)) for one in people]
     return {"find": wanted, "choices": [*companies, *contacts]}
