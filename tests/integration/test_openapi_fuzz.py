@@ -37,6 +37,8 @@ def api(configured_database_url: str) -> Iterator[Api]:
 # What no schema can say of well-formed requests: the cursor is another list's (400), the record changed since the
 # version named in If-Match (412), the category or condition names something that this installation does not have (422).
 BEYOND_SCHEMAS = ["2xx", "3xx", "400", "401", "403", "404", "409", "412", "422", "429"]
+# What is wrong may be refused for something else that is wrong with it, too: the version (412), the length (413, 414).
+REFUSALS = ["400", "401", "403", "404", "405", "406", "409", "412", "413", "414", "415", "422", "428", "429"]
 
 
 def settings(api: Api) -> SchemathesisConfig:
@@ -47,7 +49,10 @@ def settings(api: Api) -> SchemathesisConfig:
             "seed": SEED,
             "headers": {"Authorization": f"Bearer {api.key('admin')}"},
             "generation": generation,
-            "checks": {"positive_data_acceptance": {"expected-statuses": BEYOND_SCHEMAS}},
+            "checks": {
+                "positive_data_acceptance": {"expected-statuses": BEYOND_SCHEMAS},
+                "negative_data_rejection": {"expected-statuses": REFUSALS},
+            },
             "phases": {"stateful": {"enabled": not IS_BY_DEFAULT}},
         }
     )

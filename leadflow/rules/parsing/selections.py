@@ -39,6 +39,8 @@ def read_json(reader: Reader, document: object, roots: frozenset[str], pointer: 
     tree = JsonTree()
     root = active_part_of(tree.node(document, pointer))
     if root is None:
+        if not isinstance(document, dict | None):
+            raise InvalidRequest([Fault(pointer, 'must be an object, such as {"company.category": "lead"}')])
         return None
     condition = read_condition(reader, root, Scope(roots))
     faults = [tree.fault(one) for one in reader.problems if one.severity == "error"]

@@ -25,6 +25,7 @@ ERRORS = {
     "409": "The present state does not allow it; `detail` says why.",
     "412": "The record changed since it was read (If-Match).",
     "413": "The body is larger than 1 MiB.",
+    "414": "The address is longer than the web server takes.",
     "415": "The body is not declared as JSON.",
     "422": "The request is well-formed, but something in it is wrong; `errors` lists all of it.",
     "429": "That was too much at once; go on after Retry-After seconds.",
@@ -162,13 +163,18 @@ def _responses(mode: str, path: str, answer: Described) -> dict[str, Any]:
             "properties": {"items": {"type": "array", "items": schema}, "next": following, **members},
         }
     wrong = {"description": "", "content": {"application/problem+json": {"schema": {"$ref": f"{REF}ProblemDetails"}}}}
-    left_out = {"get": ["409", "412", "413", "415"], "post": ["412"]}.get(mode, [])
+    left_out = {"get": ["409", "412", "413", "415"], "post": ["412", "414"]}.get(mode, ["414"])
     left_out += [] if "<" in path or mode != "get" else ["404"]
     good = {"description": "Done", "content": {"application/json": {"schema": schema}}}
     return {
         str(answer.status): good,
         **({"304": {"description": "Unchanged since If-None-Match."}} if _is_versioned(mode, path, answer) else {}),
-        **{status: {**wrong, "description": text} for status, text in ERRORS.items() if status not in left_out},
+        **{
+            # The web server itself may say 414, in its own words.
+            status: {**wrong, "description": text} if status != "414" else {"description": text}
+            for status, text in ERRORS.items()
+            if status not in left_out
+        },
     }
 
 
