@@ -142,6 +142,8 @@ class Client:
         self.proposals = Proposals(self, "/proposals")
         self.sweeps = Sweeps(self, "/sweeps")
         self.selections = Selections(self, "/selections")
+        self.boards = Whole(self, "/boards")
+        self.dashboards = Whole(self, "/dashboards")
         self.endpoints = Removable(self, "/endpoints")
         self.sources = Removable(self, "/sources")
         self.users = Records(self, "/users")
@@ -382,6 +384,12 @@ class Values(Removable):
         return self.client.call("GET", self.at(key, "impact"))
 
 
+class Whole(Readable):
+    """A list that comes whole."""
+
+    page_size: ClassVar[int | None] = None
+
+
 class Events(Readable):
     """The inbox."""
 
@@ -421,18 +429,52 @@ class Selections(Removable):
 
 
 class Rules(Readable):
-    """Rules and their documents."""
+    """Rules, their documents and versions."""
 
     page_size: ClassVar[int | None] = None
 
-    def check(self, documents: Mapping[str, str]) -> Record:
-        """All problems of some documents, each with its place; nothing is published."""
-        return self.client.call("POST", f"{self.path}/check", {"documents": documents})
+    def documents(self) -> Iterator[Record]:
+        """The live documents."""
+        return self.client.pages(f"{self.path}/documents", {})
 
     def document(self, name: str) -> Record:
-        """The live text of one document."""
-        return self.client.call("GET", f"{self.path}/documents/{quote(name, safe='')}")
+        """One live document; its version is that of all rules."""
+        return self.client.call("GET", self._at(name))
+
+    def write(self, document: Record | str, text: str, note: str | None = None) -> Record:
+        """Publish a document anew, one that was read only if nobody has published since. Raises: Changed, Invalid."""
+        name = str(document["name"]) if isinstance(document, Record) else document
+        body = {"text": text} | ({"note": note} if note else {})
+        return self.client.call("PUT", self._at(name), body, if_match=_version_of(document))
+
+    def check(self, documents: Mapping[str, str]) -> Record:
+        """All problems of some documents, each with its place; nothing is published."""
+        return self._post("check", documents)
 
     def test(self, documents: Mapping[str, str]) -> Record:
         """The results of the rules' own tests."""
-        return self.client.call("POST", f"{self.path}/test", {"documents": documents})
+        return self._post("test", documents)
+
+    def plan(self, documents: Mapping[str, str]) -> Record:
+        """What the documents would do to the records that are there now."""
+        return self._post("plan", documents)
+
+    def publish(self, documents: Mapping[str, str], based_on: int | None = None, note: str | None = None) -> Record:
+        """Make these all documents, all or nothing. Raises: Conflict if others published since `based_on`; Invalid."""
+        return self._post("publish", documents, based_on=based_on, note=note)
+
+    def versions(self) -> Iterator[Record]:
+        """What was published, newest first."""
+        return self.client.pages("/rule-sets", {"limit": PAGE_SIZE})
+
+    def roll_back(self, version: int, based_on: int, note: str | None = None) -> Record:
+        """Publish an earlier version again in place of the live one. Raises: Conflict if others published since."""
+        body = {"based_on": based_on} | ({"note": note} if note else {})
+        return self.client.call("POST", f"/rule-sets/{version}/rollback", body)
+
+    def _at(self, name: str) -> str:
+        return f"{self.path}/documents/{quote(name)}"
+
+    def _post(self, action: str, documents: Mapping[str, str], **more: Any) -> Record:
+        given = {name: value for name, value in more.items() if value is not None}
+        return self.client.call("POST", f"{self.path}/{action}", {"documents": documents, **given})

@@ -167,6 +167,45 @@ def test_forms_sales_lists_and_keys_have_their_verbs(leadflow: Client) -> None:
     assert leadflow.api_keys.delete(key["id"])["revoked_at"] is not None
 
 
+RULE = """leadflow: 1
+rules:
+  - rule: tag-it
+    title: {title}
+    owner: marketing
+    status: draft
+    when: {{form_submitted: any}}
+    then: [{{add_tag: seen}}]
+"""
+
+
+def test_rules_are_checked_published_and_rolled_back(leadflow: Client) -> None:
+    first = {"team/mine.yaml": RULE.format(title="Once")}
+    assert leadflow.rules.check({"a.yaml": "leadflow: 1\nrules: 7\n"})["problems"]
+    version = leadflow.rules.publish(first, note="begun")["version"]
+    read = leadflow.rules.document("team/mine.yaml")
+    assert ([one["slug"] for one in leadflow.rules.list()], read["text"]) == (["tag-it"], first["team/mine.yaml"])
+
+    leadflow.rules.write(read, RULE.format(title="Twice"))
+    with pytest.raises((Changed, Conflict)):
+        leadflow.rules.write(read, RULE.format(title="Late"))
+    assert [one["name"] for one in leadflow.rules.documents()] == ["team/mine.yaml"]
+    live = next(leadflow.rules.versions())["version"]
+    leadflow.rules.roll_back(version, based_on=live)
+
+    assert leadflow.rules.document("team/mine.yaml")["text"] == first["team/mine.yaml"]
+    assert next(leadflow.rules.versions())["restores"] == version
+
+
+def test_selections_and_pages_of_their_members(leadflow: Client) -> None:
+    company = leadflow.companies.create(name="Nordwind", category="lead")
+    where = {"all": [{"company.category": "Lead"}]}
+    made = leadflow.selections.create(title="Leads of ours", subject="company", where=where)
+
+    assert [one["id"] for one in leadflow.selections.members(made["id"])] == [company["id"]]
+    leadflow.selections.delete(made)
+    assert [one["key"] for one in leadflow.boards.list()]
+
+
 # When the server is busy or away --------------------------------------------------------------------------------------
 
 
