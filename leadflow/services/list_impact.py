@@ -108,8 +108,8 @@ def _switches(
 ) -> tuple[Select[Any] | None, Select[Any] | None]:
     """The contacts who would get the default lead status by the change, and those whose lead status it would hide."""
     group, enabled = patch.get("group", before.group), patch.get("lead_status_enabled", before.lead_status_enabled)
-    was = before.group == Group.POTENTIAL_CUSTOMER and before.lead_status_enabled
-    becomes = group == Group.POTENTIAL_CUSTOMER and enabled
+    was = before.group == Group.POTENTIAL_CUSTOMER.value and before.lead_status_enabled
+    becomes = group == Group.POTENTIAL_CUSTOMER.value and enabled
     if was == becomes:
         return None, None
     contacts = _contacts_of(before.key)

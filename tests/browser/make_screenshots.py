@@ -42,6 +42,11 @@ def pictures(site: Site) -> list[tuple[str, str, str, tuple[int, int]]]:
         ("sweep-braked", f"/sweeps/{site.id(SWEEP_OF.format('tag-everybody'))}", "light", WIDE),
         ("rule-scheduled", "/rules/ask-again", "light", WIDE),
         ("outbox", "/outbox", "dark", WIDE),
+        ("categories", "/admin/lists", "light", WIDE),
+        ("category", "/admin/lists/categories/mql", "dark", WIDE),
+        ("people", "/admin/people", "light", WIDE),
+        ("account-phone", "/account", "dark", PHONE),
+        ("system", "/system", "light", WIDE),
         ("rule", "/rules/pricing-page-to-mql", "dark", WIDE),
     ]
 
