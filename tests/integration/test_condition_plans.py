@@ -117,8 +117,8 @@ def tables_in(plan: dict[str, Any]) -> set[str]:
 @pytest.mark.parametrize(
     ("where", "index"),
     [
-        ({"contact.email": "17@3.example"}, "uq_contact_email"),
-        ({"contact.email": {"in": ["17@3.example", "18@3.example"]}}, "uq_contact_email"),
+        ({"contact.email": "17@3.example"}, "uq_contact_email or ix_contact_email_begins"),
+        ({"contact.email": {"in": ["17@3.example", "18@3.example"]}}, "uq_contact_email or ix_contact_email_begins"),
         ({"contact.email": {"domain_in": ["3.example"]}}, "ix_contact_email_host"),
         ({"contact.email": {"domain_in": [f"{number}.example" for number in range(50)]}}, "ix_contact_email_host"),
         ({"contact.tags": "RARE"}, "ix_contact_tags_norm"),
@@ -131,7 +131,7 @@ def tables_in(plan: dict[str, Any]) -> set[str]:
         ({"company.category": "Partner"}, "ix_company_category_key_id"),
         ({"company.category": "Partner"}, "ix_contact_company_id_id"),
         ({"company.name": {"starts_with": "Firm 1199"}}, "ix_company_name_norm"),
-        ({"company.domain": "7.example"}, "uq_company_domain"),
+        ({"company.domain": "7.example"}, "uq_company_domain or ix_company_domain_begins"),
         ({"company.fields.code": "C7"}, "ix_company_fields_norm"),
         ({"any": [{"contact.email": "17@3.example"}, {"contact.tags": "rare"}]}, "ix_contact_tags_norm"),
         ({"all": [{"contact.lead_status": "Re-nurture"}, {"company.category": {"is_not": "lead"}}]},
@@ -141,7 +141,7 @@ def tables_in(plan: dict[str, Any]) -> set[str]:
 def test_a_selective_condition_is_served_by_its_index(connection: Connection, where: object, index: str) -> None:
     plan = plan_of(connection, where)
 
-    assert index in indexes_in(plan), json.dumps(plan, indent=1)
+    assert not indexes_in(plan).isdisjoint(index.split(" or ")), json.dumps(plan, indent=1)
     assert not [one for one in nodes_of(plan) if one["Node Type"] == "Seq Scan" and one["Relation Name"] == "contact"]
 
 
