@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up test accept bench lint format docs assets lock install install-dev clean
+.PHONY: help up test accept bench lint format docs pictures assets lock install install-dev clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -50,6 +50,9 @@ format: $(VENV)/.installed-dev ## Put the code into the agreed shape
 docs: $(VENV)/.installed ## Write what is made from the code: the reference of the rule language and its JSON Schema
 	LEADFLOW_CONFIG=config $(BIN)/leadflow reference --output docs/reference.md
 	LEADFLOW_CONFIG=config $(BIN)/leadflow schema --output config/rules/schema/leadflow-1.json
+
+pictures: $(VENV)/.installed-dev ## Make the pictures of the documentation anew, of every page; needs Chromium
+	$(BIN)/python -m tests.browser.make_screenshots
 
 assets: ## Bundle the scripts that are made of npm packages; needs Node.js, and only who changes them needs it
 	cd leadflow/web/assets && npm ci --no-fund --no-audit && node build.mjs

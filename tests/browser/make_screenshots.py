@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import quote
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -28,26 +29,53 @@ def pictures(site: Site) -> list[tuple[str, str, str, tuple[int, int]]]:
     """(file name, path, theme, size) of each picture."""
     why = site.id(RUN_OF.format("nordwind.example", "rule = 'demo-request-to-mql' AND outcome = 'fired'") + " LIMIT 1")
     guard = site.id(RUN_OF.format("fjordly.example", "outcome = 'blocked_by_guard'") + " LIMIT 1")
+    nordwind, anna = site.company("nordwind.example"), site.contact("anna@nordwind.example")
+    warm = '{"any":[{"contact.tags":["spring"]},{"last_event":{"of":"form_submitted","within_last":"9 days"}}]}'
     return [
         ("overview", "/", "light", WIDE),
         ("overview-dark", "/", "dark", WIDE),
         ("dashboard", "/dashboards?complete=1", "light", WIDE),
-        ("board", "/boards", "light", WIDE),
-        ("board-phone", "/boards/companies-by-category", "dark", PHONE),
+        ("dashboard-dark", "/dashboards?complete=1", "dark", WIDE),
+        ("dashboard-arrange", "/dashboards/leads/arrange", "light", WIDE),
+        ("inbox", "/events", "light", WIDE),
+        ("inbox-phone", "/events", "dark", PHONE),
         ("event-why", f"/events/{why}", "light", WIDE),
         ("event-guard", f"/events/{guard}", "dark", WIDE),
-        ("company", f"/companies/{site.company('nordwind.example')}", "light", WIDE),
-        ("contact-phone", f"/contacts/{site.contact('anna@nordwind.example')}", "light", PHONE),
+        ("proposals", "/proposals", "light", WIDE),
+        ("tasks", "/tasks", "light", WIDE),
+        ("companies", "/companies", "light", WIDE),
+        ("companies-grouped", "/companies?group_by=company.category", "dark", WIDE),
+        ("company", f"/companies/{nordwind}", "light", WIDE),
+        ("contacts-criteria", f"/contacts?where={quote(warm)}", "light", WIDE),
+        ("contact", f"/contacts/{anna}", "dark", WIDE),
+        ("contact-phone", f"/contacts/{anna}", "light", PHONE),
+        ("bulk", "/bulk/contact?of=all&status=active", "light", WIDE),
+        ("search", "/search?q=an", "light", WIDE),
+        ("selections", "/selections", "light", WIDE),
+        ("selection-new", "/selections/new?subject=company", "light", WIDE),
+        ("board", "/boards", "light", WIDE),
+        ("board-phone", "/boards/companies-by-category", "dark", PHONE),
         ("rules", "/rules", "light", WIDE),
-        ("sweep-braked", f"/sweeps/{site.id(SWEEP_OF.format('tag-everybody'))}", "light", WIDE),
+        ("rule", "/rules/pricing-page-to-mql", "dark", WIDE),
         ("rule-scheduled", "/rules/ask-again", "light", WIDE),
+        ("rule-editor", "/rules/documents/our-rules.yaml/edit", "light", WIDE),
+        ("rule-editor-dark", "/rules/documents/our-rules.yaml/edit", "dark", WIDE),
+        ("rule-explain", f"/rules/pricing-page-to-mql/explain?company={nordwind}", "light", WIDE),
+        ("explain-all", f"/explain?contact={anna}", "light", WIDE),
+        ("rule-versions", "/rules/versions", "light", WIDE),
+        ("lifecycle", "/lifecycle", "light", WIDE),
+        ("lifecycle-dark", "/lifecycle", "dark", WIDE),
+        ("sweeps", "/sweeps", "light", WIDE),
+        ("sweep-braked", f"/sweeps/{site.id(SWEEP_OF.format('tag-everybody'))}", "light", WIDE),
         ("outbox", "/outbox", "dark", WIDE),
+        ("sources", "/sources", "light", WIDE),
+        ("source", "/sources/generic", "light", WIDE),
+        ("fitting-room", "/sources/generic/fitting", "light", WIDE),
         ("categories", "/admin/lists", "light", WIDE),
         ("category", "/admin/lists/categories/mql", "dark", WIDE),
         ("people", "/admin/people", "light", WIDE),
         ("account-phone", "/account", "dark", PHONE),
         ("system", "/system", "light", WIDE),
-        ("rule", "/rules/pricing-page-to-mql", "dark", WIDE),
     ]
 
 
@@ -68,7 +96,7 @@ def take(browser: Browser, site: Site, name: str, path: str, theme: str, size: t
     )
     page = context.new_page()
     sign_in(page)
-    page.goto(path)
+    page.goto(path, wait_until="networkidle")  # editor and charts have come
     page.evaluate("document.fonts.ready")
     page.screenshot(path=FOLDER / f"{name}.png")
     context.close()
