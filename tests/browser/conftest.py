@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, StorageState
 from sqlalchemy import Engine, text
 
+from leadflow.services.configuration import read_configuration
 from tests.browser.site import serve
-from tests.browser.story import ADMIN, PASSWORD, VIEWER, tell_story
+from tests.browser.story import ADMIN, CONFIG, PASSWORD, VIEWER, Story, tell_story
 from tests.support import servers
 
 # Says aloud in the console what the browser refused to load or run.
@@ -74,6 +77,14 @@ def site(postgres_url: str, template_database: str) -> Iterator[Site]:
         tell_story(url)
         with serve(url) as (address, engine):
             yield Site(address, engine)
+
+
+@pytest.fixture
+def story(site: Site) -> Story:
+    """Lets more happen than the story has told, with delivery ids of its own."""
+    told = Story(site.engine, read_configuration(CONFIG))
+    told.deliveries = count(time.time_ns())
+    return told
 
 
 @pytest.fixture(scope="session")

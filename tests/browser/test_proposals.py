@@ -11,10 +11,9 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import text
 
 from leadflow.domain.events import Actor, ActorKind
-from leadflow.services.configuration import read_configuration
 from leadflow.services.records import change_company
 from tests.browser.conftest import Site, Watched
-from tests.browser.story import CONFIG, VIEWER, Story
+from tests.browser.story import VIEWER, Story
 
 pytestmark = pytest.mark.browser
 
@@ -23,10 +22,8 @@ PERSON = Actor(ActorKind.PERSON, "1", "Ada Lindgren", acts_as_person=True)
 
 
 @pytest.fixture
-def propose(site: Site) -> Callable[[str], int]:
+def propose(site: Site, story: Story) -> Callable[[str], int]:
     """Somebody at this new domain asks for something and is qualified; the company, for which the rule proposes."""
-    story = Story(site.engine, read_configuration(CONFIG))
-    story.deliveries = iter(range(int(datetime.now(UTC).timestamp() * 1000), 2**62))
 
     def tell(domain: str) -> int:
         now = datetime.now(UTC)

@@ -14,7 +14,7 @@ from leadflow.services.configuration import read_configuration
 from leadflow.services.inbox import prepare_arrival, receive_arrivals
 from leadflow.services.records import change_company
 from tests.browser.conftest import Site, Watched
-from tests.browser.story import ADMIN, CONFIG, Actor, ActorKind
+from tests.browser.story import ADMIN, CONFIG, Actor, ActorKind, Story
 
 pytestmark = pytest.mark.browser
 
@@ -71,9 +71,11 @@ def test_a_link_signs_in_once(site: Site, visit: Callable[..., Watched]) -> None
 # -- why ---------------------------------------------------------------------------------------------------------------
 
 
-def test_a_move_on_the_overview_leads_to_its_trace(admin: Watched) -> None:
+def test_a_move_on_the_overview_leads_to_its_trace(admin: Watched, story: Story) -> None:
+    answers = {"form": "demo-request", "email": "eva@latest-move.example", "company": "Latest Move"}
+    story.form(datetime.now(UTC), **answers)
     page = admin.go("/")
-    page.get_by_role("listitem").filter(has_text="Nordwind AS became").get_by_role("link", name="why").click()
+    page.get_by_role("listitem").filter(has_text="Latest Move became").get_by_role("link", name="why").click()
 
     trace = page.get_by_role("article").filter(has_text="demo-request-to-mql")
     expect(trace).to_contain_text("Fired")
@@ -228,7 +230,7 @@ def test_typing_in_the_search_narrows_the_list(admin: Watched) -> None:
     page.keyboard.press("/")
     page.keyboard.type("nordw")
 
-    expect(page.locator("#company-list tbody tr")).to_have_count(1)
+    expect(page.locator("#record-list tbody tr")).to_have_count(1)
     expect(page).to_have_url(re.compile("q=nordw"))
     expect(page.get_by_label("Search companies", exact=True)).to_be_focused()
 
