@@ -51,12 +51,23 @@ ADDRESSES: Sequence[str] = (
     "/companies/{company}",
     "/contacts/{contact}",
     "/events/{event}",
+    "/contacts?where={selection}",
+    "/bulk/contact?of=all&status=active",
+    "/boards/contacts-by-category",
+    "/boards/companies-by-category",
+    "/dashboards?range=90d",
+    "/selections/1",
     "/rules/demo-request-to-mql",
     "/rules/campaign-to-tag",
+    "/rules/documents/lifecycle.yaml/edit",
+    "/rules/demo-request-to-mql/explain?contact={contact}",
+    "/explain?company={company}",
+    "/sources/generic/fitting",
 )
 WHERES: Mapping[str, str] = {
     "nordic": '{"company.tags":{"has":"nordic"}}',
     "renurture": '{"all":[{"contact.lead_status":"Re-nurture"},{"contact.tags":{"has":"newsletter"}}]}',
+    "selection": '{"selection":"hot-leads"}',
     "rare": '{"contact.email":{"domain_in":["firma77.example"]}}',
 }
 SEARCHES: Sequence[tuple[str, str, dict[str, Any]]] = (
