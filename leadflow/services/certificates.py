@@ -23,6 +23,12 @@ def certify_live_rules(connection: Connection) -> Certificate:
     return _certify(parsed, ground_of_lists(lists))
 
 
+def certify_documents(connection: Connection, documents: Mapping[str, str]) -> Certificate:
+    """A draft of the rules under the lists of today. Raises: RulesHaveProblems if it cannot be read."""
+    lists = read_lists(connection)
+    return _certify(parse_documents(documents, lists.catalogue, with_tests=False), ground_of_lists(lists))
+
+
 def certify_files(documents: Mapping[str, str], configuration: Configuration) -> Certificate:
     """Rules in files, under the lists of `config/`. Raises: RulesHaveProblems if they cannot be read."""
     ground = ground_of_configuration(configuration)

@@ -34,6 +34,23 @@ def company_with_contact(api: Api, category: str, number: int = 1) -> tuple[dict
 # Reading --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("path", ["/categories", "/lead-statuses", "/rules", "/rules/documents", "/boards", "/sources"])
+def test_a_short_list_comes_whole_or_page_by_page(api: Api, path: str) -> None:
+    whole = api.get(path).json
+    pages, cursor = [], None
+    while True:
+        page = api.get(f"{path}?limit=1" + (f"&cursor={cursor}" if cursor else "")).json
+        pages += page["items"]
+        if (cursor := page["next"]) is None:
+            break
+
+    assert whole["next"] is None
+    assert [one.get("key") or one.get("name") or one.get("slug") for one in pages] == [
+        one.get("key") or one.get("name") or one.get("slug") for one in whole["items"]
+    ]
+    assert api.get(f"{path}?limit=201").status_code == 422
+
+
 def test_lists_come_by_rank(api: Api) -> None:
     categories = api.get("/categories").json
     statuses = api.get("/lead-statuses").json

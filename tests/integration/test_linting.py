@@ -142,6 +142,23 @@ def test_the_live_rules_have_a_certificate(scene: Scene) -> None:
     assert len(certificate["graph_hash"]) == 64
 
 
+def test_a_draft_has_a_certificate_before_it_is_live(scene: Scene) -> None:
+    answer = scene.post("/rules/certificate", {"documents": documents(LEAD_TO_MQL)}, role="editor")
+
+    assert answer.status_code == 200
+    assert {"rule": "first", "source": "lead", "target": "mql"} in answer.get_json()["moves"]
+    live = scene.post("/rules/certificate", {}, role="editor").get_json()
+    assert live == scene.get("/rules/certificate").get_json()
+    assert {"rule": "first", "source": "lead", "target": "mql"} not in live["moves"]
+
+
+def test_a_draft_that_cannot_be_read_has_none(scene: Scene) -> None:
+    answer = scene.post("/rules/certificate", {"documents": {"draft.yaml": "leadflow: 2"}}, role="editor")
+
+    assert answer.status_code == 422
+    assert answer.get_json()["errors"][0]["location"] == "draft.yaml:1:1"
+
+
 def test_a_graph_that_leads_out_of_a_protected_group_has_none(scene: Scene) -> None:
     before = scene.get("/rules/certificate").get_json()
     lead_out_of_customer(scene)

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from pydantic import Field
+
+from leadflow.errors import Fault
 from leadflow.rules.certificate import Certificate
-from leadflow.services.certificates import certify_live_rules
+from leadflow.services.certificates import certify_documents, certify_live_rules
+from leadflow.services.rule_sets import RulesHaveProblems
 from leadflow.web.api.endpoints import Call, endpoint
+from leadflow.web.api.models import Body
+from leadflow.web.problems import Problem
+
+Documents = Annotated[dict[str, str], Field(max_length=1_000, description="texts by name, such as shared/lists.yaml")]
+
+
+class CertificateBody(Body):
+    documents: Documents | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +54,21 @@ def show_certificate(call: Call) -> CertificateView:
     leaves a protected group or runs against the lifecycle graph; if not, `story` tells how, in sentences.
     """
     return _view_of(certify_live_rules(call.connection))
+
+
+@endpoint("post", "/rules/certificate", role="editor", tag="Rules", view=CertificateView)
+def certify_draft(call: Call, body: CertificateBody) -> CertificateView:
+    """Certify a draft.
+
+    As for the live rules, of the `documents` sent, all of them; without any, of the live ones.
+    """
+    if body.documents is None:
+        return _view_of(certify_live_rules(call.connection))
+    try:
+        return _view_of(certify_documents(call.connection, body.documents))
+    except RulesHaveProblems as error:
+        faults = [Fault(f"{one.file}:{one.line}:{one.column}", one.message) for one in error.problems]
+        raise Problem(422, "The documents cannot be read as rules.", "The rules have problems", faults) from None
 
 
 def _view_of(one: Certificate) -> CertificateView:

@@ -156,7 +156,7 @@ def _responses(mode: str, path: str, answer: Described) -> dict[str, Any]:
     if members and not answer.is_page:
         schema = {"allOf": [schema, {"type": "object", "properties": members, "required": list(members)}]}
     if answer.is_page or answer.is_list:
-        following = {"type": ["string", "null"] if answer.is_page else "null", "description": "cursor of the next page"}
+        following = {"type": ["string", "null"], "description": "cursor of the next page"}
         schema = {
             "type": "object",
             "required": ["items", "next"],

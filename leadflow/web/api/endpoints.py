@@ -24,7 +24,8 @@ from leadflow.errors import Fault, InvalidRequest
 from leadflow.services.access import Caller
 from leadflow.services.idempotency import FirstAnswer, claim, remember
 from leadflow.store.reads import Page
-from leadflow.web.api.cursors import write_cursor
+from leadflow.web.api.cursors import read_cursor, write_cursor
+from leadflow.web.api.models import WholeListQuery
 from leadflow.web.api.requests import correct_allow, read_body, read_path, read_query, refuse_query
 from leadflow.web.auth import current_caller, requires
 from leadflow.web.config import web_config
@@ -103,6 +104,7 @@ def endpoint(
 
     def register(handler: Handler) -> Handler:
         described[mode, path] = Described(view, status, is_page, is_list, more or {})
+        handler = _in_pages(handler) if is_list else handler
         name, (summary, _, description) = handler.__name__, (inspect.getdoc(handler) or "").partition("\n")
         texts = {"operation_id": name, "summary": summary.rstrip("."), "description": description.strip() or None}
         view_of_handler = requires(role)(_as_view(handler, rings))
@@ -110,6 +112,32 @@ def endpoint(
         return handler
 
     return register
+
+
+def _in_pages(handler: Handler) -> Handler:
+    """The handler of a whole list, which may be asked for page by page like any list."""
+    hints = get_type_hints(handler)
+    wants_query = "query" in hints
+
+    @wraps(handler)
+    def paged(call: Call, query: WholeListQuery, **parts: Any) -> Page[Any]:
+        return _page_of(handler(call, **parts, **({"query": query} if wants_query else {})), query)
+
+    assert issubclass(hints.get("query", WholeListQuery), WholeListQuery), handler
+    own = inspect.signature(handler).parameters.values()
+    parameters = [one.replace(annotation=hints[one.name]) for one in own]
+    if not wants_query:
+        hints["query"] = WholeListQuery
+        parameters.append(inspect.Parameter("query", inspect.Parameter.KEYWORD_ONLY, annotation=WholeListQuery))
+    paged.__annotations__ = hints
+    paged.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return paged
+
+
+def _page_of(items: list[Any], query: WholeListQuery) -> Page[Any]:
+    start = read_cursor(query.cursor) or 0
+    end = len(items) if query.limit is None else start + query.limit
+    return Page(items[start:end], end if end < len(items) else None)
 
 
 def _as_view(handler: Handler, rings: bool) -> Handler:

@@ -78,6 +78,13 @@ class PageQuery(Query):
     cursor: Annotated[str | None, Field(description="`next` of the page before")] = None
 
 
+class WholeListQuery(Query):
+    """Of a short list everything is answered, unless a page is asked for."""
+
+    limit: Annotated[int | None, Field(ge=1, le=MAX_PAGE_SIZE, description="items on a page; all without it")] = None
+    cursor: Annotated[str | None, Field(description="`next` of the page before")] = None
+
+
 class SearchQuery(PageQuery):
     count: Annotated[bool, Field(description="count what is found, too")] = False
 
@@ -130,7 +137,7 @@ class TaskQuery(PageQuery):
     owner: str | None = None
 
 
-class ListQuery(Query):
+class ListQuery(WholeListQuery):
     with_deleted: Annotated[bool, Field(description="deleted values too")] = False
 
 
