@@ -62,6 +62,7 @@ class App:
         self.workers: list[Process] = []
         self.web: Process | None = None
         self.scheduler: Process | None = None
+        self._frozen: list[psutil.Process] = []
 
     def start(self, *, workers: int = 2, scheduler: bool = True, web: Sequence[str] = ("-m", "leadflow", "web")) -> App:
         """Start the roles; returns when the web server is ready."""
@@ -190,6 +191,19 @@ class App:
         """kill -9 of all that the process started; it lives on and starts others."""
         for one in self.children(process):
             _kill(one)
+
+    def freeze_workers(self) -> None:
+        """SIGSTOP of all that the workers started: they hold what they hold, and do nothing."""
+        self._frozen = [one for worker in self.workers for one in self.children(worker)]
+        for one in self._frozen:
+            with suppress(psutil.NoSuchProcess):
+                one.suspend()
+
+    def thaw_workers(self) -> None:
+        """Let those that are still there go on."""
+        for one in self._frozen:
+            with suppress(psutil.NoSuchProcess):
+                one.resume()
 
     def kill_web_process(self) -> int:
         """kill -9 of the oldest of the web server's processes; its id.
