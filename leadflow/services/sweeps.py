@@ -263,7 +263,13 @@ def advance(
     if sweep is None:
         return None
     if sweep.starts > MAX_STARTS:
-        return _end(connection, sweep, "failed", now, f"{MAX_STARTS} workers died of its next page.")
+        return _end(
+            connection,
+            sweep,
+            "failed",
+            now,
+            f"It was given up: {MAX_STARTS} workers stopped in the middle of its next page. See their logs.",
+        )
     if sweep.state == "waiting" or sweep.evaluated_at is None or sweep.version is None:
         return _count(connection, bench, sweep, now)
     return _page(connection, bench, sweep, sweep.version, sweep.evaluated_at, now, size)
