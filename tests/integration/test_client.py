@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from leadflow import client as module
 from leadflow.client import (
@@ -31,15 +30,9 @@ from leadflow.services.configuration import read_configuration
 from tests.integration.api_support import CONFIG, Api, running_api
 from tests.support.processes import free_port
 from tests.support.reuse import ReusedDatabase
+from tests.support.serving import served
 
 README = Path(__file__).resolve().parents[2] / "README.md"
-
-
-class Quiet(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Nothing: a test's output is its own."""
 
 
 @pytest.fixture
@@ -51,14 +44,8 @@ def api(reused_database: ReusedDatabase) -> Iterator[Api]:
 
 @pytest.fixture
 def address(api: Api) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, api.app, threaded=True, request_handler=Quiet)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(api.app, keeps_connections=True) as here:
+        yield here
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections import Counter
 from collections.abc import Iterator
 
@@ -14,10 +13,10 @@ import pytest
 import schemathesis
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from leadflow.services.configuration import read_configuration
 from tests.integration.api_support import CONFIG, Api, running_api
+from tests.support.serving import served
 
 SEED = int(os.environ.get("LEADFLOW_CI_FUZZ_SEED", "20261122"))
 EXAMPLES = int(os.environ.get("LEADFLOW_CI_FUZZ_EXAMPLES", "5"))
@@ -61,21 +60,8 @@ def settings(api: Api) -> SchemathesisConfig:
 @pytest.fixture
 def address(api: Api) -> Iterator[str]:
     """The API on a real port."""
-    server = make_server("127.0.0.1", 0, api.app, threaded=True, request_handler=_Quiet)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-class _Quiet(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Nothing: a test's output is its own."""
+    with served(api.app, keeps_connections=True) as here:
+        yield here
 
 
 @pytest.mark.slow
