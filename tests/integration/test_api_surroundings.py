@@ -11,6 +11,7 @@ from playwright.sync_api import Browser
 
 from tests.integration.api_support import Api, problem_of, running_api
 from tests.support.reuse import ReusedDatabase
+from tests.support.serving import served
 
 
 @pytest.fixture
@@ -172,30 +173,21 @@ def test_the_document_promises_no_defaults_for_changes(api: Api) -> None:
 
 @pytest.mark.browser
 def test_the_documents_page_shows_the_endpoints_without_another_host(api: Api, browser: Browser) -> None:
-    from threading import Thread
-
-    from werkzeug.serving import make_server
-
-    server = make_server("127.0.0.1", 0, api.app, threaded=True)
-    Thread(target=server.serve_forever, daemon=True).start()
     complaints: list[str] = []
     asked: list[str] = []
-    try:
+    with served(api.app) as address:
         page = browser.new_page()
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
-        page.goto(f"http://127.0.0.1:{server.server_port}/api/docs")
+        page.goto(f"{address}/api/docs")
         page.get_by_text("Read a company").first.wait_for()
         page.get_by_text("Change a company").first.click()
         page.get_by_text("the ETag of the version that was read").first.wait_for()
         page.close()
-    finally:
-        server.shutdown()
-        server.server_close()
 
     assert complaints == []
-    assert {url for url in asked if not url.startswith((f"http://127.0.0.1:{server.server_port}/", "data:"))} == set()
+    assert {url for url in asked if not url.startswith((f"{address}/", "data:"))} == set()
 
 
 def test_an_unknown_source_is_a_problem_too(api: Api) -> None:
